@@ -1,0 +1,105 @@
+"""Strict base64url, strict JSON, size caps: one canonical spelling of everything, and no other (RFC 7515 2, RFC 8259)."""
+
+from __future__ import annotations
+
+import re
+from binascii import Error as BinasciiError
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from admit.errors import MalformedToken
+
+MAX_TOKEN: Final = 16 * 1024
+"""Bytes of a token, by default: an ML-DSA-87 token is about 6.4 kB, an HTTP header line rarely over 16 kB."""
+
+MAX_DEPTH: Final = 32
+"""Levels of nesting in a header or payload; real claims have three or four."""
+
+MAX_INTEGER: Final = 2**64
+"""Integers stay below it on either side: what other languages' JSON readers can hold at the very most."""
+
+_STANDARD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_URL: Final = _STANDARD[:-2] + b"-_"
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+# Everything outside the URL alphabet becomes "!", which strict decoding refuses: so +, / and = never pass (RFC 7515 2).
+_FROM_URL: Final = bytes(_STANDARD[_URL.index(c)] if c in _URL else 0x21 for c in range(256))
+_PADDING: Final = (b"", b"===", b"==", b"=")
+# The last character's spare bits are zero, or several spellings of one token would verify (GHSA-hxm8-2xgr-2p9m).
+_LAST: Final = (_URL, b"", _URL[::16], _URL[::4])
+
+
+def b64url_encode(data: bytes) -> bytes:
+    """Base64url without padding (RFC 7515 2)."""
+    return b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=")
+
+
+def b64url_decode(text: bytes) -> bytes:
+    """The bytes that canonical base64url spells.
+
+    Raises MalformedToken for padding, white space, other alphabets, an impossible length, or spare bits that are not zero.
+    """
+    if not text:
+        return b""
+    remainder = len(text) & 3
+    if text[-1] not in _LAST[remainder]:
+        raise MalformedToken("base64url is not canonical: impossible length, a foreign last character, or spare bits set")
+    try:
+        return a2b_base64(text.translate(_FROM_URL) + _PADDING[remainder], strict_mode=True)
+    except BinasciiError:
+        raise MalformedToken("base64url holds a character outside A-Z a-z 0-9 - _") from None
+
+
+_decode: Final[Callable[[bytes], object]] = msgspec.json.Decoder().decode
+_encode: Final[Callable[[object], bytes]] = msgspec.json.Encoder().encode
+_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_TWENTY_DIGITS: Final = b"0" * 20  # the shortest integer that may not fit into 64 bits
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """A JSON object, read strictly (RFC 8259, RFC 7519 4: member names are unique).
+
+    Raises MalformedToken for anything but one UTF-8 object without duplicate names at any depth, with at most
+    `MAX_DEPTH` levels and integers below `MAX_INTEGER` in size; NaN, infinities and lone surrogates included.
+    """
+    try:
+        value = _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        # The parser's own message can quote what it read.
+        raise MalformedToken("not strict JSON in UTF-8") from None
+    if type(value) is not dict:
+        raise MalformedToken("JSON, but not an object")
+    # Without white space every member's name ends in `":`, so this count is never too small: equal to the number of names
+    # read, it proves that none was duplicated and that no object is nested. Only what is not plain is looked at exactly.
+    plain = data.translate(_ZEROS, b" \t\n\r")
+    if plain.count(b'":') != len(value) or _TWENTY_DIGITS in plain or plain.count(b"[") >= MAX_DEPTH:
+        _look_exactly(data, value)
+    return value
+
+
+def _look_exactly(data: bytes, value: dict[str, Any]) -> None:
+    members, depth, level = 0, 0, [value]
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise MalformedToken(f"JSON nests deeper than {MAX_DEPTH} levels")
+        below: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                members += len(item)
+                below.extend(item.values())
+            else:
+                below.extend(item)
+        if any(type(item) is int and not -MAX_INTEGER < item < MAX_INTEGER for item in below):
+            raise MalformedToken("JSON with an integer of more than 64 bits")
+        level = [item for item in below if type(item) is dict or type(item) is list]
+    if _STRING.sub(b"", data).count(b":") != members:  # with the strings gone, each colon left is a member
+        raise MalformedToken("JSON with a duplicate member name")
+
+
+def json_bytes(value: Mapping[str, object]) -> bytes:
+    """Compact JSON in UTF-8. Raises TypeError or ValueError where JSON has no word for a value."""
+    return _encode(value)
