@@ -1,0 +1,90 @@
+"""Key material <-> PEM and DER: PKCS#8, PKCS#1, SEC1, SPKI and X.509 certificates (RFC 7468, 5958, 5280)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm as NotBuiltIn
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, PublicFormat
+
+from admit.errors import InvalidKey
+from admit.jose.jwk import Material
+
+MAX_PEM: Final = 64 * 1024  # an ML-DSA-87 certificate is about 10 kB
+_ENCODINGS: Final = {"PEM": Encoding.PEM, "DER": Encoding.DER}
+
+
+def read(data: bytes, password: bytes | None = None) -> Material:
+    """The key in PEM text: a private key (encrypted with `password`, or not), a public key, or a certificate's key.
+
+    Raises InvalidKey. A certificate's signatures and dates are not looked at: whoever names it trusts it.
+    """
+    if len(data) > MAX_PEM:
+        raise InvalidKey(f"the PEM text has {len(data)} bytes, at most {MAX_PEM} are read")
+    if b"-----BEGIN CERTIFICATE-----" in data:
+        return None, _load(lambda: x509.load_pem_x509_certificate(data).public_key())
+    if b"PRIVATE KEY-----" in data:
+        private = _load(lambda: serialization.load_pem_private_key(data, password))
+        return private, private.public_key()
+    if b"PUBLIC KEY-----" in data:
+        return None, _load(lambda: serialization.load_pem_public_key(data))
+    raise InvalidKey("no PEM block of a key or certificate (-----BEGIN ... KEY-----) was found")
+
+
+def read_der(data: bytes, password: bytes | None = None) -> Material:
+    """The key in DER bytes: a private key, a public key or a certificate, told apart by trying each. Raises InvalidKey."""
+    if len(data) > MAX_PEM:
+        raise InvalidKey(f"the DER data has {len(data)} bytes, at most {MAX_PEM} are read")
+    for load in (
+        lambda: serialization.load_der_private_key(data, password),
+        lambda: serialization.load_der_public_key(data),
+        lambda: x509.load_der_x509_certificate(data).public_key(),
+    ):
+        try:
+            key: Any = _load(load)
+        except InvalidKey:
+            continue
+        return (key, key.public_key()) if hasattr(key, "public_key") else (None, key)
+    raise InvalidKey("the DER data is not a key or certificate that can be read, or its password is missing or wrong")
+
+
+def write(material: Material, *, private: bool, password: bytes | None = None, encoding: str = "PEM") -> bytes:
+    """PKCS#8 (encrypted under `password`, if one is given) or SPKI. Raises InvalidKey for secrets and missing halves."""
+    secret, public = material
+    form = _ENCODINGS.get(encoding)
+    if form is None:
+        raise InvalidKey("encoding must be 'PEM' or 'DER'")
+    if isinstance(public, bytes):
+        raise InvalidKey("a shared secret has no PEM form; export it as a JWK")
+    if not private:
+        return bytes(public.public_bytes(form, PublicFormat.SubjectPublicKeyInfo))
+    if secret is None:
+        raise InvalidKey("this key has no private half to export")
+    lock = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return bytes(secret.private_bytes(form, PrivateFormat.PKCS8, lock))
+
+
+def looks_like_key_material(data: bytes) -> bool:
+    """Whether bytes are a PEM, DER, SSH or JWK document: as an HMAC secret it is a public key in disguise (CVE-2022-29217)."""
+    text = data.strip()
+    if b"-----BEGIN" in text or b"ssh-" in text[:64] or b"ecdsa-sha2-" in text[:64]:
+        return True
+    if text[:1] in (b"{", b"[") and (b'"kty"' in text or b'"keys"' in text):
+        return True
+    if data[:1] == b"\x30":
+        try:
+            read_der(data)
+        except InvalidKey:
+            return False
+        return True
+    return False
+
+
+def _load(load: Any) -> Any:
+    try:
+        return load()
+    except (ValueError, TypeError, NotBuiltIn, OverflowError):
+        # The library's message may describe the password or quote the input.
+        raise InvalidKey("the key cannot be read: damaged, of an unknown kind, or its password is missing or wrong") from None
