@@ -109,14 +109,6 @@ def _rsa_checker(row: Algorithm, key: Any) -> Check:
 
 # --- ECDSA (RFC 7518 3.4): fixed-width r || s on the wire, DER for the primitive
 
-_ORDERS: Final = {
-    "P-256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
-    "P-384": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
-    "P-521": 0x01FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFA51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409,
-    "secp256k1": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141,
-}
-
-
 def _ecdsa_signer(row: Algorithm, key: Any) -> Sign:
     assert row.hash is not None  # noqa: S101
     scheme, sign, width = ec.ECDSA(row.hash()), key.sign, row.signature_size // 2
@@ -139,8 +131,7 @@ def _ecdsa_checker(row: Algorithm, key: Any) -> Check:
     assert row.hash is not None  # noqa: S101
     size, width = row.signature_size, row.signature_size // 2
     scheme, verify = ec.ECDSA(row.hash()), key.verify
-    zero, order = bytes(width), _ORDERS[row.crv or ""].to_bytes(width)
-    long_form = b"\x81" if size + 6 > 0x7F else b""  # a DER length over 127 takes a second byte
+    zero, order = bytes(width), key.curve.group_order.to_bytes(width)
 
     def check(data: bytes, signature: bytes) -> None:
         raw = _decoded(signature, size)
@@ -148,7 +139,7 @@ def _ecdsa_checker(row: Algorithm, key: Any) -> Check:
         if not (zero < r < order and zero < s < order):  # fixed width: bytes compare as numbers do
             raise _refused()
         body = _der_integer(r) + _der_integer(s)
-        prefix = long_form if len(body) > 0x7F else b""
+        prefix = b"\x81" if len(body) > 0x7F else b""  # a DER length over 127 takes a second byte
         try:
             verify(b"\x30" + prefix + bytes((len(body),)) + body, data, scheme)
         except InvalidSignature:

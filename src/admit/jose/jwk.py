@@ -88,6 +88,11 @@ def write(material: Material, *, private: bool) -> dict[str, str]:
     raise InvalidKey(f"JWK has no form for a {type(public).__name__}")
 
 
+def curve(crv: str) -> ec.EllipticCurve:
+    """The curve of a JOSE name. Raises KeyError for names outside the table of algorithms."""
+    return _CURVES[crv]
+
+
 def curve_name(curve: ec.EllipticCurve) -> str | None:
     """The JOSE name of a curve, or None where JOSE has none."""
     return _CURVE_NAMES.get(curve.name)

@@ -14,7 +14,7 @@ from admit.errors import InvalidKey, MalformedToken, UnknownKey, UnsupportedAlgo
 from admit.jose import jwk as jwk_form
 from admit.jose import pem as pem_form
 from admit.jose.algorithms import ALGORITHMS, Algorithm, Check, Sign, algorithm
-from admit.jose.encoding import json_bytes, json_object
+from admit.jose.encoding import json_object
 
 MAX_KID: Final = 256  # thumbprints have 43 characters, a certificate's URL rarely over 200
 _RSA_BITS: Final = range(2048, 8193)  # RFC 7518 3.3 below; above, one verification costs milliseconds
@@ -31,7 +31,6 @@ _SMALL_ORDER_25519: Final = frozenset(
 )
 _P448: Final = 2**448 - 2**224 - 1
 _SMALL_ORDER_448: Final = frozenset((0, 1, _P448 - 1))
-_SUGGESTED: Final = {"sign": "sig", "verify": "sig"}
 
 
 class Key:
@@ -78,7 +77,7 @@ class Key:
                 raise InvalidKey(f"an RSA key has 2048 to 8192 bits, not {shown(bits)}")
             private = rsa.generate_private_key(65537, bits)
         elif row.kty == "EC":
-            private = ec.generate_private_key(jwk_form._CURVES[row.crv or ""])
+            private = ec.generate_private_key(jwk_form.curve(row.crv or ""))
         else:
             private = row.private_type.generate()  # type: ignore[union-attr]
         return cls((private, private.public_key()), row, alg, kid, None)
@@ -400,5 +399,3 @@ def _check_order(public: Any) -> None:
     if weak:
         raise InvalidKey("this Edwards-curve public key has a small order or is not canonical: any message could verify")
 
-
-__all__ = ["Key", "KeySet", "json_bytes"]
