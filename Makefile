@@ -44,6 +44,7 @@ build: $(INSTALLED)  ## sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation
 
 install: $(INSTALLED)  ## only make the environment
+	@:
 
 clean:  ## remove what these commands made, environments too
 	rm -rf .venv .venv-* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
