@@ -76,8 +76,10 @@ class Claims(msgspec.Struct, Generic[E], frozen=True, gc=False):
 
     @property
     def sub(self) -> str:
-        """The subject, or "" where there is none; kinds such as `access` require one (RFC 7519 4.1.2)."""
-        return self.registered.sub or ""
+        """The subject (RFC 7519 4.1.2). Raises InvalidClaim where there is none; kinds such as `access` require one."""
+        if not self.registered.sub:
+            raise InvalidClaim("the token has no sub", "sub")
+        return self.registered.sub
 
     @property
     def aud(self) -> tuple[str, ...]:

@@ -1,0 +1,92 @@
+"""What should not be in a token. A payload can be read by anyone who holds it: secrets are refused at issue (RFC 7519 12)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from admit.errors import RefusedClaims, shown
+from admit.jose.encoding import MAX_DEPTH, MAX_INTEGER
+from admit.jose.jwk import PRIVATE_MEMBERS
+
+# Exact names after folding case and separators: `password` and `passWord`, but not `password_changed_at`.
+_SECRET_NAMES: Final = frozenset(
+    "password passwd passphrase pwd secret clientsecret secretkey secretaccesskey apikey apisecret privatekey accesstoken "
+    "refreshtoken idtoken bearertoken sessiontoken authtoken cardnumber creditcardnumber cvv cvc pin otp totpsecret "
+    "passwordhash hashedpassword recoverycodes".split()
+)
+_SEPARATORS: Final = re.compile(r"[-_. ]")
+_PRIVATE_PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
+
+
+def refuse_secrets(claims: Mapping[str, object], allowed: frozenset[str] = frozenset()) -> None:
+    """Raise RefusedClaims where claims, at any depth, hold a secret by name or a private key by structure, or what strict
+    JSON cannot say. `allowed` names claims that are honest all the same, exactly as written."""
+    _look_at_names(claims, allowed)
+    level: list[object] = list(claims.values())
+    for _ in range(MAX_DEPTH - 1):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, str):
+                if "-----BEGIN" in value and _PRIVATE_PEM.search(value):
+                    raise RefusedClaims("a claim holds a private key in PEM; a payload can be read by anyone")
+            elif isinstance(value, bool) or value is None:
+                pass
+            elif isinstance(value, int):
+                if not -MAX_INTEGER < value < MAX_INTEGER:
+                    raise RefusedClaims("a claim holds an integer of more than 64 bits; write it as a string")
+            elif isinstance(value, float):
+                if not math.isfinite(value):
+                    raise RefusedClaims("a claim holds NaN or an infinity, which JSON cannot say")
+            elif isinstance(value, Mapping):
+                _look_at_names(value, allowed)
+                if "kty" in value and PRIVATE_MEMBERS & value.keys():
+                    raise RefusedClaims("a claim holds a private JWK; put the public members only")
+                below.extend(value.values())
+            elif isinstance(value, list | tuple | set | frozenset):
+                below.extend(value)
+        if not below:
+            return
+        level = below
+    raise RefusedClaims(f"claims nest deeper than {MAX_DEPTH} levels")
+
+
+def refuse_secret_fields(extra: Any, allowed: frozenset[str] = frozenset()) -> None:
+    """The same for a claims type, when the Signer is built: so that no user's data can break that user's login."""
+    seen: set[Any] = set()
+    waiting: list[Any] = [extra]
+    while waiting:
+        kind = waiting.pop()
+        waiting.extend(typing.get_args(kind))
+        if not isinstance(kind, type) or kind in seen:
+            continue
+        seen.add(kind)
+        if issubclass(kind, msgspec.Struct):
+            names: Iterable[str] = kind.__struct_encode_fields__
+        elif dataclasses.is_dataclass(kind) or typing.is_typeddict(kind):
+            names = typing.get_type_hints(kind)
+        else:
+            continue
+        _look_at_names(dict.fromkeys(names), allowed)
+        waiting.extend(typing.get_type_hints(kind).values())
+
+
+def _look_at_names(claims: Mapping[Any, object], allowed: frozenset[str]) -> None:
+    for name in claims:
+        if not isinstance(name, str):
+            raise RefusedClaims("a claim's name is not a string")
+        if name not in allowed and (name in _SECRET_NAMES or _folded(name) in _SECRET_NAMES):
+            raise RefusedClaims(
+                f"the claim {shown(name)} looks like a secret, and anyone can read a payload; leave it out, encrypt it, or, if it"
+                " is none, name it in allow_claims"
+            )
+
+
+def _folded(name: str) -> str:
+    return _SEPARATORS.sub("", name).lower()

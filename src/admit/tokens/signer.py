@@ -1,0 +1,157 @@
+"""Signer: claims -> token (RFC 7519 7.1, RFC 9068 2.2). Header and checks are prepared once; a token costs its claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+from admit import clock as clocks
+from admit.clock import Clock, system_clock
+from admit.errors import ConfigurationError, RefusedClaims, shown
+from admit.jose import header as headers
+from admit.jose.encoding import MAX_TOKEN, b64url_encode, json_bytes
+from admit.jose.keys import Key
+from admit.tokens.claims import REGISTERED
+from admit.tokens.kinds import ACCESS, Kind
+from admit.tokens.lint import refuse_secret_fields, refuse_secrets
+
+
+class SigningBackend(Protocol):
+    """A private key that lives elsewhere: a KMS or an HSM."""
+
+    @property
+    def alg(self) -> str:
+        """The JOSE name of its one algorithm."""
+
+    @property
+    def kid(self) -> str:
+        """Its key id, as published in the JWKS."""
+
+    def sign(self, data: bytes, /) -> bytes:
+        """The signature of the signing input, in base64url."""
+
+
+class Signer:
+    """Signs one kind of token with one key, as one issuer.
+
+    key: a private Key, or a SigningBackend. issuer: iss. audience: the aud of tokens that name none themselves.
+    lifetime: exp - iat, at most the kind's. jitter: a fraction of lifetime (0 to 0.5) by which each token may end sooner,
+    so that clients do not all refresh at once. extra: the type of `claims`, looked at now instead of at every token.
+    allow_claims: names that look like secrets and are none. Raises ConfigurationError, RefusedClaims.
+    """
+
+    def __init__(
+        self,
+        key: Key | SigningBackend,
+        *,
+        issuer: str,
+        audience: str | Sequence[str] | None = None,
+        lifetime: timedelta = timedelta(minutes=10),
+        jitter: float = 0.0,
+        kind: Kind = ACCESS,
+        extra: type[Any] | None = None,
+        allow_claims: Iterable[str] = (),
+        max_token: int = MAX_TOKEN,
+        clock: Clock = system_clock,
+    ) -> None:
+        if not isinstance(issuer, str) or not issuer:
+            raise ConfigurationError("issuer must be a non-empty string")
+        if not timedelta() < lifetime <= kind.max_lifetime:
+            raise ConfigurationError(f"lifetime must be positive and at most {kind.max_lifetime}, as {kind.name!r} tokens are")
+        if not 0 <= jitter <= 0.5:
+            raise ConfigurationError("jitter is a fraction between 0 and 0.5")
+        self.kind, self.issuer, self.kid = kind, issuer, key.kid
+        self._audience = None if audience is None else _audience(audience)
+        self._lifetime, self._jitter = lifetime.total_seconds(), jitter
+        self._extra, self._allowed = extra, frozenset(allow_claims)
+        if extra is not None:
+            refuse_secret_fields(extra, self._allowed)
+        self._prefix = headers.encode(key.alg, key.kid, kind.typ) + b"."
+        headers.parse(self._prefix[:-1])
+        self._sign = key.sign
+        self._max_token, self._clock = max_token, clock
+
+    def sign(
+        self,
+        *,
+        sub: str | None = None,
+        client_id: str | None = None,
+        audience: str | Sequence[str] | None = None,
+        scope: str | Iterable[str] | None = None,
+        claims: Mapping[str, object] | object | None = None,
+        expires_at: float | None = None,
+        jti: str | None = None,
+    ) -> str:
+        """A token. iss, iat, exp and jti are set by the signer.
+
+        scope: a string, or the scopes. claims: further claims, as a mapping or as the `extra` type. expires_at: seconds
+        since 1970, never later than the signer's lifetime allows; an earlier end is for tokens that may not outlive a session.
+        Raises RefusedClaims for secrets, names that are the signer's own, and what the kind lacks.
+        """
+        now = int(self._clock())
+        exp = now + int(self._lifetime * (1 - self._jitter * clocks.jitter()) if self._jitter else self._lifetime)
+        if expires_at is not None:
+            exp = min(exp, int(expires_at))
+            if exp <= now:
+                raise RefusedClaims("expires_at has passed: the token would be born expired")
+        payload: dict[str, object] = {"iss": self.issuer}
+        if sub is not None:
+            payload["sub"] = sub
+        aud = self._audience if audience is None else _audience(audience)
+        if aud is not None:
+            payload["aud"] = aud
+        payload["exp"] = exp
+        payload["iat"] = now
+        payload["jti"] = clocks.random_id() if jti is None else jti
+        if client_id is not None:
+            payload["client_id"] = client_id
+        if scope is not None:
+            payload["scope"] = _scope(scope)
+        if claims is not None:
+            payload |= self._further(claims, payload)
+        absent = [name for name in self.kind.required if not payload.get(name)]
+        if absent or not self.kind.forbidden.isdisjoint(payload):
+            wrong = ", ".join(sorted(absent)) or "a forbidden claim"
+            raise RefusedClaims(f"a token of kind {self.kind.name!r} needs, or must not have: {wrong}")
+        try:
+            signing_input = self._prefix + b64url_encode(json_bytes(payload))
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            raise RefusedClaims("the claims hold a value that JSON in UTF-8 cannot say") from None
+        token = (signing_input + b"." + self._sign(signing_input)).decode("ascii")
+        if len(token) > self._max_token:
+            raise RefusedClaims(f"the token would have {len(token)} bytes, and verifiers read {self._max_token}; carry less")
+        return token
+
+    def _further(self, claims: Mapping[str, object] | object, payload: Mapping[str, object]) -> Mapping[str, object]:
+        if isinstance(claims, Mapping):
+            further: Mapping[str, object] = claims
+        elif self._extra is not None and isinstance(claims, self._extra):
+            further = msgspec.to_builtins(claims)
+        else:
+            raise RefusedClaims("claims is a mapping, or an instance of the type given to the Signer as extra")
+        for name in further:
+            if name in payload or name in _OWN:
+                raise RefusedClaims(f"the claim {shown(name)} is set by the signer or by an argument of its own")
+        refuse_secrets(further, self._allowed)
+        return further
+
+
+_OWN = REGISTERED - {"sid", "auth_time", "nbf", "epoch"}  # these four have no argument and come through claims
+
+
+def _audience(value: str | Sequence[str]) -> str | tuple[str, ...]:
+    audience = value if isinstance(value, str) else tuple(value)
+    if not audience or not all(isinstance(item, str) and item for item in audience):
+        raise ConfigurationError("audience is one or several non-empty strings")
+    return audience
+
+
+def _scope(value: str | Iterable[str]) -> str:
+    scopes = value.split(" ") if isinstance(value, str) else list(value)
+    # RFC 6749 3.3: printable ASCII without quote and backslash; a space inside would make two scopes of one
+    if not all(scope and all("!" <= c <= "~" and c not in '"\\' for c in scope) for scope in scopes):
+        raise RefusedClaims("a scope is printable ASCII without spaces, quotes or backslashes (RFC 6749 3.3)")
+    return " ".join(scopes)

@@ -1,0 +1,286 @@
+"""Verifier: token -> claims, in numbered steps (RFC 7519 7.2, RFC 8725, RFC 9068 4). The product's most travelled path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, Protocol, TypeVar, cast, overload
+
+import msgspec
+from msgspec import UNSET
+
+from admit.clock import Clock, system_clock
+from admit.errors import ConfigurationError, InvalidClaim, InvalidKey, InvalidToken, UnknownKey, WrongType, shown
+from admit.jose import header as headers
+from admit.jose.algorithms import Check
+from admit.jose.encoding import MAX_TOKEN, b64url_decode, json_object
+from admit.jose.jws import split
+from admit.jose.keys import KeySet
+from admit.tokens import rules
+from admit.tokens.cache import TokenCache, require_immutable
+from admit.tokens.claims import Claims, read_registered
+from admit.tokens.kinds import ACCESS, Kind
+
+E = TypeVar("E")
+T = TypeVar("T")
+
+MAX_LEEWAY = timedelta(seconds=60)
+_MAX_MEMO = 256  # header spellings of one key set: a key has one, issuers with odd headers a few
+
+
+class Unchecked(Generic[T]):
+    """The dangerous word: `issuer=Unchecked()` or `audience=Unchecked()` expects nothing, `leeway=Unchecked(timedelta(...))`
+    and `max_lifetime=Unchecked(timedelta(...))` go beyond the limits. Whoever writes it owes that check elsewhere."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T | None = None) -> None:
+        self.value = value
+
+
+class KeySource(Protocol):
+    """Where a verifier's keys come from: a KeySet, or the keys of a remote issuer."""
+
+    def current(self) -> KeySet:
+        """The keys in force. Called for every token: cheap, no I/O when keys are warm; may raise KeysUnavailable."""
+
+    def missing(self, kid: str | None) -> KeySet:
+        """The keys after a look for one that is not among the current ones; bounded by the source itself."""
+
+
+class Revocations(Protocol):
+    """What was cut off before its expiry."""
+
+    def check(self, claims: Claims[Any], /) -> None:
+        """Raise RevokedToken, or RevocationsUnavailable where the answer would be too old to be believed."""
+
+
+@dataclass(slots=True, eq=False)
+class _Snapshot(Generic[E]):
+    """Keys, header memo and cache live and die together, so that nothing outlives a removed key."""
+
+    keys: KeySet
+    memo: dict[bytes, tuple[Check, str]]
+    cache: TokenCache[E] | None
+
+
+class Verifier(Generic[E]):
+    """Verifies the tokens of one issuer for one audience. Immutable in its expectations; safe to share between threads.
+
+    keys: a KeySet, or another KeySource. issuer, audience: one or several accepted strings, never none of them.
+    kind: what kind of token (RFC 9068 access tokens by default). extra: a type that msgspec converts to; the claims are
+    given as it in `claims.extra`. required: further claims that must be there. revocations: what was cut off.
+    leeway: how long after exp a token still passes (at most 60 s). skew: by how much nbf and iat may lie in the future.
+    max_lifetime: the longest exp - iat, in place of the kind's own. cache: how many verified tokens to remember; 0 for none.
+    max_token: bytes.
+
+    Raises ConfigurationError where the arguments would leave something unchecked. RFC 7519 7.2.
+    """
+
+    @overload
+    def __init__(
+        self: Verifier[None],
+        keys: KeySource,
+        *,
+        issuer: str | Sequence[str] | Unchecked[str],
+        audience: str | Sequence[str] | Unchecked[str],
+        kind: Kind = ...,
+        extra: None = None,
+        required: Iterable[str] = ...,
+        revocations: Revocations | None = ...,
+        leeway: timedelta | Unchecked[timedelta] = ...,
+        skew: timedelta = ...,
+        max_lifetime: timedelta | None = ...,
+        cache: int = ...,
+        max_token: int = ...,
+        clock: Clock = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        keys: KeySource,
+        *,
+        issuer: str | Sequence[str] | Unchecked[str],
+        audience: str | Sequence[str] | Unchecked[str],
+        kind: Kind = ...,
+        extra: type[E],
+        required: Iterable[str] = ...,
+        revocations: Revocations | None = ...,
+        leeway: timedelta | Unchecked[timedelta] = ...,
+        skew: timedelta = ...,
+        max_lifetime: timedelta | None = ...,
+        cache: int = ...,
+        max_token: int = ...,
+        clock: Clock = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        keys: KeySource,
+        *,
+        issuer: str | Sequence[str] | Unchecked[str],
+        audience: str | Sequence[str] | Unchecked[str],
+        kind: Kind = ACCESS,
+        extra: type[E] | None = None,
+        required: Iterable[str] = (),
+        revocations: Revocations | None = None,
+        leeway: timedelta | Unchecked[timedelta] = timedelta(),
+        skew: timedelta = timedelta(seconds=rules.SKEW),
+        max_lifetime: timedelta | None = None,
+        cache: int = 0,
+        max_token: int = MAX_TOKEN,
+        clock: Clock = system_clock,
+    ) -> None:
+        if isinstance(keys, KeySet) and not any(key.key_ops is None or "verify" in key.key_ops for key in keys):
+            raise ConfigurationError("none of these keys may verify (key_ops)")
+        self.kind = kind
+        self.rules = tuple(_rules(kind, issuer, audience, required, leeway, skew, max_lifetime))
+        """The prepared rules, in order; each raises what it finds wrong."""
+        self._leeway, self._skew = _seconds(leeway), _seconds(skew)
+        self._source, self._clock, self._max_token = keys, clock, max_token
+        self._extra = extra
+        self._revoked: Callable[[Claims[Any]], None] | None = None if revocations is None else revocations.check
+        if cache:
+            require_immutable(extra) if extra is not None else None
+        self._cache_size = cache
+        self._snapshot: _Snapshot[E] | None = None
+
+    def verify(self, token: str | bytes) -> Claims[E]:
+        """The claims of a token that passes every check, or an InvalidToken that says which failed.
+
+        Also raises KeysUnavailable and RevocationsUnavailable, where nothing could be judged. The caller still owes: the
+        scopes or roles that the operation needs.
+        """
+        keys = self._source.current()
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.keys is not keys:
+            snapshot = self._renewed(keys)
+
+        # 0. Seen before: its times and its revocation are judged again, nothing else can have changed.
+        cache = snapshot.cache
+        if cache is not None and type(token) is str:
+            known = cache.get(token, self._clock())
+            if known is not None:
+                if self._revoked is not None:
+                    self._revoked(known)
+                return known
+
+        # 1. Size, alphabet, three parts.
+        signing_input, head, body, signature = split(token, self._max_token)
+
+        # 2. The header: strict, its typ this kind's; its kid chooses the key, and the key its one algorithm.
+        memo = snapshot.memo.get(head)
+        if memo is None:
+            snapshot, check, kid = self._prepare(snapshot, head)
+        else:
+            check, kid = memo
+
+        # 3. The signature. Before this nothing is believed; only now may the header be remembered.
+        check(signing_input, signature)
+        if memo is None and len(snapshot.memo) < _MAX_MEMO:
+            snapshot.memo[head] = (check, kid)
+
+        # 4. The payload: canonical base64url, strict JSON, registered claims of the right types.
+        payload = b64url_decode(body)
+        raw = json_object(payload)
+        registered = read_registered(raw)
+
+        # 5. The rules: issuer, audience, times, required and forbidden claims.
+        now = self._clock()
+        for rule in self.rules:
+            rule(registered, raw, now)
+
+        # 6. The caller's own type.
+        extra = cast("E", None) if self._extra is None else self._convert(raw, self._extra)
+        claims = Claims(registered, extra, kid, payload)
+
+        # 7. Revocation, last: it is the only answer that can change while the token lives.
+        if self._revoked is not None:
+            self._revoked(claims)
+
+        if snapshot.cache is not None and type(token) is str:
+            starts = [t - self._skew for t in (registered.nbf, registered.iat) if t is not UNSET]
+            snapshot.cache.put(token, claims, max(starts, default=0.0), claims.exp + self._leeway)
+        return claims
+
+    @property
+    def cache(self) -> TokenCache[E] | None:
+        """The cache of verified tokens under the current keys, for its counters; None without one."""
+        return None if self._snapshot is None else self._snapshot.cache
+
+    def _renewed(self, keys: KeySet) -> _Snapshot[E]:
+        snapshot: _Snapshot[E] = _Snapshot(keys, {}, TokenCache(self._cache_size) if self._cache_size else None)
+        self._snapshot = snapshot
+        return snapshot
+
+    def _prepare(self, snapshot: _Snapshot[E], head: bytes) -> tuple[_Snapshot[E], Check, str]:
+        header = headers.parse(head)
+        if not self.kind.accepts(header.typ):
+            raise WrongType(
+                f"typ is {shown(header.typ)}, and kind {self.kind.name!r} expects {self.kind.typ!r}; if this issuer's tokens say so,"
+                f" pass a Kind whose other_types holds {shown(header.typ)}"
+            )
+        try:
+            key = snapshot.keys.find(header.alg, header.kid)
+        except UnknownKey:
+            keys = self._source.missing(header.kid)
+            if keys is not snapshot.keys:
+                snapshot = self._renewed(keys)
+            key = keys.find(header.alg, header.kid)
+        try:
+            return snapshot, key.check, key.kid
+        except InvalidKey as error:
+            raise UnknownKey(str(error)) from None
+
+    def _convert(self, raw: dict[str, Any], extra: type[E]) -> E:
+        try:
+            return msgspec.convert(raw, extra)
+        except InvalidToken:
+            raise
+        except Exception as error:  # noqa: BLE001 - a user type's own validation may raise anything; all of it refuses
+            _, _, path = str(error).rpartition(" - at ") if isinstance(error, msgspec.ValidationError) else ("", "", "")
+            where = f" at {shown(path)}" if path else f" ({type(error).__name__})"
+            raise InvalidClaim(f"the claims do not fit {getattr(extra, '__name__', 'extra')}{where}") from None
+
+
+def _seconds(value: timedelta | Unchecked[timedelta]) -> float:
+    return (value.value or timedelta()).total_seconds() if isinstance(value, Unchecked) else value.total_seconds()
+
+
+def _strings(value: str | Sequence[str], what: str) -> frozenset[str]:
+    strings = (value,) if isinstance(value, str) else tuple(value)
+    if not strings or not all(isinstance(item, str) and item for item in strings):
+        raise ConfigurationError(f"{what} is one or several non-empty strings; to expect none, write {what}=Unchecked()")
+    return frozenset(strings)
+
+
+def _rules(
+    kind: Kind,
+    issuer: str | Sequence[str] | Unchecked[str],
+    audience: str | Sequence[str] | Unchecked[str],
+    required: Iterable[str],
+    leeway: timedelta | Unchecked[timedelta],
+    skew: timedelta,
+    max_lifetime: timedelta | None,
+) -> Iterable[rules.Rule]:
+    for name, given in (("leeway", leeway), ("skew", skew)):
+        if isinstance(given, timedelta) and not timedelta() <= given <= MAX_LEEWAY:
+            raise ConfigurationError(f"{name} is between 0 and 60 s; further only as {name}=Unchecked(...)")
+    longest = kind.max_lifetime if max_lifetime is None else max_lifetime
+    if longest <= timedelta():
+        raise ConfigurationError("max_lifetime must be positive")
+    if isinstance(required, str):
+        raise ConfigurationError("required is a collection of claim names, not one string")
+    needed = kind.required | frozenset(required)
+    if not isinstance(issuer, Unchecked):
+        yield rules.issuer(_strings(issuer, "issuer"))
+    if not isinstance(audience, Unchecked):
+        yield rules.audience(_strings(audience, "audience"))
+    yield rules.expiry(_seconds(leeway))
+    yield rules.not_before(_seconds(skew))
+    yield rules.issued_at(_seconds(skew))
+    yield rules.lifetime(longest.total_seconds())
+    if needed:
+        yield rules.required(needed)
+    if kind.forbidden:
+        yield rules.forbidden(kind.forbidden)
