@@ -1,0 +1,1 @@
+"""The token service: plain functions over one SQL transaction, and TokenService, their facade."""
