@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-CORE = {"admit", "cryptography", "msgspec", "_cffi_backend", "typing_extensions"}
+CORE = {"admit", "cryptography", "_openssl", "_cffi_backend", "msgspec", "typing_extensions"}
 PROBE = """
 import sys
 before = set(sys.modules)
