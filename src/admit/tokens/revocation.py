@@ -1,0 +1,168 @@
+"""What was cut off early: hashed entries, the set that a verifier asks, and the signed page that carries them.
+
+    revoke -> Entry -> Page.sign -> GET {issuer}/revocations?since=SEQ -> Page.read -> RevocationSet.apply -> check
+
+A page is a compact JWS of its own typ under a key that signs nothing else. Both ends go by this file: a token service
+writes pages, a resource server follows them, and a service's own verifiers ask a RevocationSet fed from the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import msgspec
+
+from admit.errors import InvalidClaim, MalformedToken, RevokedToken, WrongIssuer
+from admit.jose import jws
+from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes, json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from admit.jose.keys import Key, KeySet
+    from admit.tokens.claims import Claims
+
+EntryKind = Literal["jti", "sid", "sub", "client", "kid"]
+"""What can be cut off: one token, a session, a subject below an epoch, a client, a key."""
+
+KINDS: Final[tuple[EntryKind, ...]] = get_args(EntryKind)
+FEED_TYP: Final = "revocations+jwt"
+MAX_PAGE: Final = 2 * 1024 * 1024
+"""Bytes of one signed page; `PAGE_ENTRIES` entries take about 60 bytes each."""
+PAGE_ENTRIES: Final = 20_000
+"""The most entries a service puts into one page; where there are more, the page says so."""
+_DIGEST: Final = 12  # bytes: 16 characters, and 2^96 against a stranger's token that is cut off by chance
+
+
+def digest(kind: EntryKind, value: str) -> bytes:
+    """The truncated SHA-256 of kind and value: a feed's reader learns no id that it does not already hold."""
+    return hashlib.sha256(f"{kind}\0{value}".encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()[:_DIGEST]
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One thing cut off; on the wire an array. exp: when its last token is over, in seconds since 1970; None: never."""
+
+    kind: EntryKind
+    digest: str
+    """Base64url of `digest(kind, value)`."""
+    seq: int
+    exp: int | None
+    epoch: int | None = None
+    """For `sub` alone, and there required: tokens whose epoch claim is lower, or missing, are cut off."""
+
+    @classmethod
+    def of(cls, kind: EntryKind, value: str, *, seq: int, exp: int | None, epoch: int | None = None) -> Entry:
+        """The entry for a jti, sid, sub, client_id or kid."""
+        return cls(kind, b64url_encode(digest(kind, value)).decode("ascii"), seq, exp, epoch)
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}):
+    """One answer of a feed: what came after the number `since`, up to and including the number `to`.
+
+    feed: an id drawn anew whenever the numbers may have gone back (a restored database). full: start from nothing, not
+    from what is already known; `since` is then 0. more: ask for the next page at once, what is known is not complete
+    before. iat: seconds since 1970, when the feed's key signed; it alone says how fresh the answer is.
+    """
+
+    iss: str
+    feed: str
+    since: int
+    to: int
+    iat: int
+    entries: tuple[Entry, ...] = ()
+    full: bool = False
+    more: bool = False
+
+    def sign(self, key: Key) -> str:
+        """The page as a compact JWS."""
+        return jws.sign(key, json_bytes(msgspec.to_builtins(self)), typ=FEED_TYP)
+
+    @classmethod
+    def read(cls, answer: bytes, keys: KeySet, issuer: str) -> Page:
+        """The page in an answer whose signature holds and that is this issuer's.
+
+        Raises MalformedToken, WrongType, UnknownKey, BadSignature, InvalidClaim or WrongIssuer; what is not understood
+        whole is refused whole, since a skipped entry would let its token pass.
+        """
+        payload = json_object(jws.verify(answer, keys, typ=FEED_TYP, limit=MAX_PAGE).payload)
+        try:
+            page = msgspec.convert(payload, cls)
+        except msgspec.ValidationError:
+            raise InvalidClaim(
+                "the revocation page has members that are missing, of the wrong type, or unknown"
+            ) from None
+        if page.iss != issuer:
+            raise WrongIssuer("the revocation page is another issuer's")
+        if not 0 <= page.since <= page.to or (page.full and page.since):
+            raise InvalidClaim("the revocation page's numbers contradict each other", "to")
+        for entry in page.entries:
+            if not page.since < entry.seq <= page.to or (entry.kind == "sub") != (entry.epoch is not None):
+                raise InvalidClaim("an entry of the revocation page has a number or an epoch that cannot be", "entries")
+            if len(b64url_decode(entry.digest.encode())) != _DIGEST:
+                raise MalformedToken("an entry of the revocation page has a hash of the wrong length")
+        return page
+
+
+class RevocationSet:
+    """The entries in force. `check` may run in any thread while one other applies and purges.
+
+    It implements Revocations, and never raises RevocationsUnavailable: how old it is, its owner must watch.
+    """
+
+    __slots__ = ("_by_kind", "_clients", "_jtis", "_kids", "_sids", "_subs")
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._jtis: dict[bytes, int | None] = {}
+        self._sids: dict[bytes, int | None] = {}
+        self._clients: dict[bytes, int | None] = {}
+        self._kids: dict[bytes, int | None] = {}
+        self._subs: dict[bytes, tuple[int, int | None]] = {}
+        self._by_kind = {"jti": self._jtis, "sid": self._sids, "client": self._clients, "kid": self._kids}
+        self.apply(entries)
+
+    def check(self, claims: Claims[Any], /) -> None:
+        """Raise RevokedToken where the token, its session, subject, client or key was cut off."""
+        registered = claims.registered
+        if self._jtis and registered.jti and digest("jti", registered.jti) in self._jtis:
+            raise RevokedToken("this token was revoked")
+        if self._sids and registered.sid and digest("sid", registered.sid) in self._sids:
+            raise RevokedToken("the token's session has ended")
+        if self._subs and registered.sub:
+            cut = self._subs.get(digest("sub", registered.sub))
+            # A token of that subject without an epoch cannot show that it came after the cut.
+            if cut is not None and (claims.epoch is None or claims.epoch < cut[0]):
+                raise RevokedToken("the token's subject was cut off after it was issued")
+        if self._clients and registered.client_id and digest("client", registered.client_id) in self._clients:
+            raise RevokedToken("the token's client was cut off")
+        if self._kids and digest("kid", claims.kid) in self._kids:
+            raise RevokedToken("the key that signed the token was revoked")
+
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """Add entries; the later expiry and the higher epoch win."""
+        for entry in entries:
+            key = b64url_decode(entry.digest.encode())
+            if entry.kind == "sub":
+                epoch, exp = self._subs.get(key, (0, 0))
+                self._subs[key] = (max(epoch, entry.epoch or 0), _later(exp, entry.exp))
+            else:
+                known = self._by_kind[entry.kind]
+                known[key] = _later(known.get(key, 0), entry.exp)
+
+    def purge(self, now: float) -> None:
+        """Forget what has expired: every token it could cut off has, too."""
+        for known in self._by_kind.values():
+            for key in [key for key, exp in known.items() if exp is not None and exp < now]:
+                del known[key]
+        for key in [key for key, (_, exp) in self._subs.items() if exp is not None and exp < now]:
+            del self._subs[key]
+
+    def __len__(self) -> int:
+        return len(self._subs) + sum(map(len, self._by_kind.values()))
+
+    def __repr__(self) -> str:
+        return f"<RevocationSet of {len(self)}>"
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
