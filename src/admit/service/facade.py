@@ -51,25 +51,44 @@ class TokenService:
         clock: Clock | None = None,
     ) -> None: ...
 
-    users: Users      # .add(name, password) -> User; .list(after="", limit=100) -> list[User]; .get(sub); .find(name) -> User | None
-                      # .disable(sub); .enable(sub); .set_password(sub, password)      (users() of an own store: disable/enable/get only)
+    users: Users  # .add(name, password) -> User; .list(after="", limit=100) -> list[User]; .get(sub); .find(name) -> User | None
+    # .disable(sub); .enable(sub); .set_password(sub, password)      (users() of an own store: disable/enable/get only)
     clients: Clients  # .add(name, *, grants, audiences, scopes=(), confidential=True) -> NewClient; .list() ; .get(id); .disable(id)
-                      # .authenticate(client_id, client_secret) -> Client   (InvalidClient)
-    keys: Keys        # .list() -> list[SigningKey]; .rotate(force=False) -> SigningKey; .revoke(kid); .step() -> bool
+    # .authenticate(client_id, client_secret) -> Client   (InvalidClient)
+    keys: Keys  # .list() -> list[SigningKey]; .rotate(force=False) -> SigningKey; .revoke(kid); .step() -> bool
     issuer: str
     policy: Policy
 
-    def login(self, name: str, password: str, *, client_id: str = FIRST_PARTY, client_secret: str | None = None,
-              audience: str | None = None, scope: str | None = None, device: str = "", address: str = "") -> TokenPair:
+    def login(
+        self,
+        name: str,
+        password: str,
+        *,
+        client_id: str = FIRST_PARTY,
+        client_secret: str | None = None,
+        audience: str | None = None,
+        scope: str | None = None,
+        device: str = "",
+        address: str = "",
+    ) -> TokenPair:
         """A new session. Raises InvalidGrant (wrong password, unknown or disabled user, alike), InvalidClient,
         UnauthorizedClient, InvalidScope, InvalidTarget, TooManyRequests."""
 
-    def refresh(self, refresh_token: str, *, client_id: str = FIRST_PARTY, client_secret: str | None = None,
-                scope: str | None = None, audience: str | None = None, address: str = "") -> TokenPair:
+    def refresh(
+        self,
+        refresh_token: str,
+        *,
+        client_id: str = FIRST_PARTY,
+        client_secret: str | None = None,
+        scope: str | None = None,
+        audience: str | None = None,
+        address: str = "",
+    ) -> TokenPair:
         """RFC 6749 6. `scope` may only narrow. Raises InvalidGrant, InvalidClient, InvalidScope, InvalidTarget."""
 
-    def client_credentials(self, client_id: str, client_secret: str, *, scope: str | None = None,
-                           audience: str | None = None) -> AccessToken:
+    def client_credentials(
+        self, client_id: str, client_secret: str, *, scope: str | None = None, audience: str | None = None
+    ) -> AccessToken:
         """RFC 6749 4.4; the sub is the client id. Raises InvalidClient, UnauthorizedClient, InvalidScope, InvalidTarget."""
 
     def revoke(self, token: str, *, client_id: str = FIRST_PARTY, client_secret: str | None = None) -> None:

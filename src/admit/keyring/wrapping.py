@@ -1,0 +1,70 @@
+"""Secrets at rest: AES-256-GCM under a versioned master key, bound to what they are (NIST SP 800-38D)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from admit import clock
+from admit.errors import ConfigurationError
+
+KEY_BYTES: Final = 32
+_NONCE: Final = 12  # SP 800-38D 5.2.1.1
+_LARGEST_VERSION: Final = 0xFFFF
+
+
+class MasterKeys:
+    """The keys that wrap all others, by version; the highest version wraps. Its repr shows no key."""
+
+    __slots__ = ("_ciphers", "newest")
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        if not keys:
+            raise ConfigurationError("at least one master key is needed")
+        for version, key in keys.items():
+            if not isinstance(version, int) or not 0 < version <= _LARGEST_VERSION:
+                raise ConfigurationError(f"a master key's version is an integer from 1 to {_LARGEST_VERSION}")
+            if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+                raise ConfigurationError(
+                    f"a master key has exactly {KEY_BYTES} bytes; make one with os.urandom({KEY_BYTES})"
+                )
+        self._ciphers = {version: AESGCM(key) for version, key in keys.items()}
+        self.newest = max(keys)
+
+    def wrap(self, kind: str, name: str, secret: bytes) -> bytes:
+        """The secret, encrypted. `kind` and `name` say what it is, so that no row can stand in for another."""
+        nonce = clock.random_bytes(_NONCE)
+        version = self.newest.to_bytes(2)
+        return version + nonce + self._ciphers[self.newest].encrypt(nonce, secret, _context(version, kind, name))
+
+    def unwrap(self, kind: str, name: str, wrapped: bytes) -> bytes:
+        """What `wrap` was given. Raises ConfigurationError where the master key is not the one that wrapped it."""
+        version = int.from_bytes(wrapped[:2])
+        cipher = self._ciphers.get(version)
+        if cipher is None:
+            raise ConfigurationError(
+                f"the database holds secrets under master key version {version}, which was not given"
+            )
+        nonce, sealed = wrapped[2 : 2 + _NONCE], wrapped[2 + _NONCE :]
+        try:
+            return cipher.decrypt(nonce, sealed, _context(wrapped[:2], kind, name))
+        except (InvalidTag, ValueError):
+            raise ConfigurationError(
+                f"a stored {kind} does not open: this is not the master key the database was made with, or the row was altered"
+            ) from None
+
+    def version_of(self, wrapped: bytes) -> int:
+        """Under which version a secret lies; below `newest`, it is due for rewrapping."""
+        return int.from_bytes(wrapped[:2])
+
+    def __repr__(self) -> str:
+        return f"<MasterKeys versions {sorted(self._ciphers)}>"
+
+
+def _context(version: bytes, kind: str, name: str) -> bytes:
+    # The lengths make the split unambiguous: ("ab", "c") is never ("a", "bc").
+    parts = [kind.encode(), name.encode()]
+    return b"admit wrap" + version + b"".join(len(part).to_bytes(4) + part for part in parts)

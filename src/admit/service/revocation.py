@@ -1,0 +1,79 @@
+"""Revocation entries: numbered in the order of their commits, and gone once every token they could mean has expired."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sqlalchemy import bindparam, insert, select, update
+
+from admit.service.policy import milliseconds
+from admit.service.schema import feed, revocations
+from admit.tokens.cutoffs import Entry, digest
+
+if TYPE_CHECKING:
+    from admit.service.storage import Tx
+
+_MARGIN: Final = milliseconds(timedelta(seconds=90))  # the largest leeway, and clocks that differ
+_ADVANCE = (
+    update(feed)
+    .where(feed.c.id == 1)
+    .values(seq=feed.c.seq + bindparam("n"))
+    .returning(feed.c.seq, feed.c.longest_life)
+)
+_HEAD = select(feed.c.epoch, feed.c.seq, feed.c.keys_version).where(feed.c.id == 1)
+_AFTER = select(revocations).where(revocations.c.seq > bindparam("since")).order_by(revocations.c.seq)
+
+
+class CutOff(NamedTuple):
+    """What to cut off. `below` is for a subject: tokens with a lower epoch."""
+
+    kind: str
+    value: str
+    below: int | None = None
+
+
+class Head(NamedTuple):
+    """Where the feed stands."""
+
+    epoch: str
+    seq: int
+    keys_version: int
+
+
+def cut_off(tx: Tx, *what: CutOff) -> None:
+    """Add entries: the last thing a transaction does.
+
+    The counter's row stays locked until the commit, so numbers appear in order: with numbers given out earlier, a slow
+    transaction's entry would turn up below what a follower has already read, and be lost to it for ever.
+    """
+    advanced = tx.execute(_ADVANCE, {"n": len(what)}).one()
+    first, ends = advanced.seq - len(what) + 1, tx.now + advanced.longest_life + _MARGIN
+    tx.execute(
+        insert(revocations),
+        [
+            {
+                "seq": first + index,
+                "kind": item.kind,
+                "digest": digest(item.kind, item.value),
+                "below": item.below,
+                # Whoever has stolen a key chooses his own exp: its entry never ends.
+                "expires_at": None if item.kind == "kid" else ends,
+            }
+            for index, item in enumerate(what)
+        ],
+    )
+
+
+def head(tx: Tx) -> Head:
+    """The feed's epoch and newest number, and the version of the keys."""
+    row = tx.execute(_HEAD).one()
+    return Head(row.epoch, row.seq, row.keys_version)
+
+
+def entries_after(tx: Tx, since: int) -> list[tuple[int, Entry]]:
+    """The entries numbered above `since`, in order."""
+    return [
+        (row.seq, Entry(row.kind, row.digest, row.below, None if row.expires_at is None else row.expires_at / 1000))
+        for row in tx.execute(_AFTER, {"since": since})
+    ]

@@ -1,0 +1,139 @@
+"""The tables. Times are integer milliseconds of the database's clock; text ids compare byte by byte."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata: Final = MetaData()
+
+# A linguistic collation could take two ids for one; SQLite's default (BINARY) never does.
+Id: Final = Text().with_variant(Text(collation="C"), "postgresql")
+Serial: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+users: Final = Table(
+    "admit_users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Id, unique=True),  # normalized; NULL for a user of the application's own table
+    Column("password_hash", Text),
+    Column("epoch", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+clients: Final = Table(
+    "admit_clients",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("secret_hash", LargeBinary),  # NULL for a public client
+    Column("grants", Text, nullable=False),
+    Column("audiences", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("disabled_at", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+sessions: Final = Table(
+    "admit_sessions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("admit_users.id"), nullable=False),
+    Column("client_id", Id, nullable=False),  # the built-in client has no row
+    Column("audience", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("previous", LargeBinary),
+    Column("successor", LargeBinary),
+    Column("seen", Boolean, nullable=False),  # the current token was presented
+    Column("rotated_at", BigInteger, nullable=False),  # 0: never yet
+    Column("used_at", BigInteger, nullable=False),
+    Column("idle_until", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("auth_time", BigInteger, nullable=False),
+    Column("auth_method", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("end_reason", Text),
+    Index("admit_sessions_user", "user_id"),
+    Index("admit_sessions_idle", "idle_until"),
+)
+
+revocations: Final = Table(
+    "admit_revocations",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("below", BigInteger),  # for a subject: tokens with a lower epoch
+    Column("expires_at", BigInteger),  # NULL: never
+    Index("admit_revocations_expiry", "expires_at"),
+)
+
+feed: Final = Table(
+    "admit_feed",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # one row
+    Column("epoch", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("keys_version", BigInteger, nullable=False),  # moves with every change of a key
+    Column("longest_life", BigInteger, nullable=False),  # the longest access-token life ever configured
+)
+
+keys: Final = Table(
+    "admit_keys",
+    metadata,
+    Column("kid", Id, primary_key=True),
+    Column("use", Text, nullable=False),
+    Column("alg", Text, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("public", Text, nullable=False),  # the JWK
+    Column("private", LargeBinary),  # the private JWK, wrapped; NULL once it no longer signs
+    Column("created_at", BigInteger, nullable=False),
+    Column("active_at", BigInteger),
+    Column("retiring_at", BigInteger),
+    Column("ended_at", BigInteger),
+    UniqueConstraint("use", "alg", "ordinal", name="admit_keys_ordinal"),
+)
+
+secrets: Final = Table(
+    "admit_secrets",
+    metadata,
+    Column("kind", Id, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+audit: Final = Table(
+    "admit_audit",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("sub", Id),
+    Column("client_id", Id),
+    Column("session_id", Id),
+    Column("address", Text),
+    Column("detail", Text),
+    Index("admit_audit_at", "at"),
+    Index("admit_audit_sub", "sub", "id"),
+)

@@ -1,0 +1,170 @@
+"""Storage: one SQL database, read and written in short transactions. Whatever goes wrong in it is StorageUnavailable."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as NotYet
+from threading import Lock
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from admit.clock import Clock, system_clock
+from admit.errors import AdmitError, ConfigurationError, StorageUnavailable
+from admit.service.results import AuditEvent
+from admit.service.writer import Writer
+
+T = TypeVar("T")
+_BUSY_SECONDS: Final = 5  # how long another process may hold SQLite's write lock before a call gives up
+_ANSWER_SECONDS: Final = 30  # how long a call waits for its group's commit
+_ATTEMPTS: Final = 8  # of a PostgreSQL transaction that lost to another one
+_LOST: Final = frozenset(
+    ("40001", "40P01", "23505")
+)  # serialization failure, deadlock, a row inserted at the same time
+_READERS: Final = 48  # connections, more than anyio's 40 worker threads
+
+
+class Tx:
+    """One transaction: its connection, the time it decides by, and the audit events to tell after its commit."""
+
+    __slots__ = ("connection", "events", "execute", "now")
+
+    def __init__(self, connection: Connection, now: int) -> None:
+        self.connection, self.now = connection, now
+        self.execute = connection.execute
+        self.events: list[AuditEvent] = []
+
+
+class _InProcess:
+    """What belongs to one process: a fork must not share connections, threads or locks with its parent."""
+
+    def __init__(self, engine: Engine, writer: Writer | None) -> None:
+        self.engine, self.writer = engine, writer
+
+
+class Storage:
+    """The database of a service. `clock` stands in for the database's clock, in tests."""
+
+    def __init__(self, database: Engine | str, clock: Clock | None = None) -> None:
+        try:
+            self.url = database.url if isinstance(database, Engine) else make_url(database)
+        except ArgumentError:
+            raise ConfigurationError(
+                "the database is an SQLAlchemy Engine or a URL such as sqlite:///auth.db"
+            ) from None
+        self._given = database if isinstance(database, Engine) else None
+        self._clock = clock
+        backend = self.url.get_backend_name()
+        if backend not in ("sqlite", "postgresql"):
+            raise ConfigurationError(f"Admit keeps its tables in SQLite or PostgreSQL, not in {backend}")
+        self.sqlite = backend == "sqlite"
+        if self.sqlite and self.url.database in (None, "", ":memory:"):
+            raise ConfigurationError("an SQLite database in memory would forget every revocation; name a file")
+        # Never removed: letting go of a parent's connections in a child would close them for the parent too.
+        self._processes: dict[int, _InProcess] = {}
+        self._opening = Lock()
+        self._home = os.getpid()
+
+    def read(self, query: Callable[[Tx], T]) -> T:
+        """What `query` answers. On SQLite each of its statements sees the newest commit."""
+        try:
+            with self._process().engine.connect() as connection:
+                return query(Tx(connection, self._now(connection)))
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise _unavailable(error) from None
+
+    def write(self, change: Callable[[Tx], T], *, taken: AdmitError | None = None) -> tuple[T, list[AuditEvent]]:
+        """What `change` answers, and its audit events, once committed. It may run more than once.
+
+        taken: raised where a unique value exists already. Raises StorageUnavailable.
+        """
+        process = self._process()
+        try:
+            if process.writer is not None:
+                return process.writer.run(lambda connection: self._changed(connection, change), _ANSWER_SECONDS)
+            return self._retried(process.engine, change, taken is None)
+        except IntegrityError as error:
+            raise (taken or _unavailable(error)) from None
+        except (SQLAlchemyError, sqlite3.Error, NotYet) as error:
+            raise _unavailable(error) from None
+
+    def close(self) -> None:
+        """Close this process's connections; a host's own Engine is left alone."""
+        process = self._processes.pop(os.getpid(), None)
+        if process is not None:
+            if process.writer is not None:
+                process.writer.close()
+            if process.engine is not self._given:
+                process.engine.dispose()
+
+    def _changed(self, connection: Connection, change: Callable[[Tx], T]) -> tuple[T, list[AuditEvent]]:
+        tx = Tx(connection, self._now(connection))
+        return change(tx), tx.events
+
+    def _retried(self, engine: Engine, change: Callable[[Tx], T], again: bool) -> tuple[T, list[AuditEvent]]:
+        for _ in range(_ATTEMPTS):
+            try:
+                with engine.begin() as connection:
+                    return self._changed(connection, change)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _LOST or not again:
+                    raise
+                last = error
+        raise last
+
+    def _now(self, connection: Connection) -> int:
+        if self._clock is not None:
+            return int(self._clock() * 1000)
+        if self.sqlite:
+            return int(system_clock() * 1000)  # SQLite lives in this process: its clock is this one
+        return int(connection.execute(select(func.extract("epoch", func.clock_timestamp()) * 1000)).scalar_one())
+
+    def _process(self) -> _InProcess:
+        pid = os.getpid()
+        process = self._processes.get(pid)
+        if process is None:
+            if pid != self._home:
+                self._home, self._opening = (
+                    pid,
+                    Lock(),
+                )  # a lock may have been held by a thread that the fork left behind
+            with self._opening:
+                process = self._processes.get(pid) or self._processes.setdefault(
+                    pid, self._open(forked=bool(self._processes))
+                )
+        return process
+
+    def _open(self, *, forked: bool) -> _InProcess:
+        if not self.sqlite:
+            if self._given is not None:
+                if forked:
+                    self._given.dispose(close=False)
+                return _InProcess(self._given, None)
+            return _InProcess(create_engine(self.url, pool_size=16, max_overflow=32, hide_parameters=True), None)
+        engine = create_engine(
+            self.url,
+            isolation_level="AUTOCOMMIT",
+            pool_size=_READERS,
+            max_overflow=0,
+            pool_reset_on_return=None,
+            hide_parameters=True,
+            connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        )
+        event.listen(engine, "connect", _prepare)
+        return _InProcess(engine, Writer(engine))
+
+
+def _prepare(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # an answered revocation survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _unavailable(error: BaseException) -> StorageUnavailable:
+    # The driver's first line only: further lines of PostgreSQL's quote values.
+    cause = getattr(error, "orig", None) or error
+    line = (str(cause).splitlines() or [""])[0][:120]
+    return StorageUnavailable(f"the database could not answer: {type(cause).__name__} {line}".rstrip())
