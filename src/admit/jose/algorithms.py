@@ -71,6 +71,7 @@ def _hmac_checker(row: Algorithm, secret: bytes) -> Check:
     sign, equal = _hmac_signer(row, secret), hmac.compare_digest
 
     def check(data: bytes, signature: bytes) -> None:
+        # A MAC is the one signature that can be made anew: in base64url, so that only the canonical spelling passes.
         if not equal(sign(data), signature):
             raise _refused()
 

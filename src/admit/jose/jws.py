@@ -26,20 +26,20 @@ def split(token: str | bytes, limit: int = MAX_TOKEN) -> tuple[bytes, bytes, byt
 
     The length is looked at before anything else, so that a huge token costs nothing (CVE-2025-30204).
     """
-    if not isinstance(token, str | bytes):
+    if type(token) is not str and type(token) is not bytes:
         raise MalformedToken(f"a token is text, not {type(token).__name__}")
     if len(token) > limit:
         raise MalformedToken(f"the token has {len(token)} bytes, at most {limit} are read; raise max_token if that is honest")
     try:
-        data = token.encode("ascii") if isinstance(token, str) else token
+        data = token if type(token) is bytes else token.encode("ascii")  # type: ignore[union-attr]
     except UnicodeEncodeError:
         raise MalformedToken("the token holds characters outside ASCII") from None
-    dots = data.count(b".")
-    if dots != 2:
-        what = "an encrypted token (JWE) where a signed one is expected" if dots == 4 else f"{dots + 1} parts instead of 3"
-        raise MalformedToken(f"not a compact JWS: {what}")
     signing_input, _, signature = data.rpartition(b".")
     header, _, payload = signing_input.partition(b".")
+    if not payload or b"." in payload:
+        dots = data.count(b".")
+        what = "an encrypted token (JWE) where a signed one is expected" if dots == 4 else f"{dots + 1} parts, 3 expected"
+        raise MalformedToken(f"not a compact JWS: {what}")
     return signing_input, header, payload, signature
 
 

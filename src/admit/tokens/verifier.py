@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar, cast, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET
@@ -191,7 +191,7 @@ class Verifier(Generic[E]):
             rule(registered, raw, now)
 
         # 6. The caller's own type.
-        extra = cast("E", None) if self._extra is None else self._convert(raw, self._extra)
+        extra: Any = None if self._extra is None else self._convert(raw, self._extra)
         claims = Claims(registered, extra, kid, payload)
 
         # 7. Revocation, last: it is the only answer that can change while the token lives.
@@ -272,14 +272,14 @@ def _rules(
     if isinstance(required, str):
         raise ConfigurationError("required is a collection of claim names, not one string")
     needed = kind.required | frozenset(required)
+    needed -= {"exp"}  # the rules of exp, and of iss and aud where one is expected, require theirs already
     if not isinstance(issuer, Unchecked):
         yield rules.issuer(_strings(issuer, "issuer"))
+        needed -= {"iss"}
     if not isinstance(audience, Unchecked):
         yield rules.audience(_strings(audience, "audience"))
-    yield rules.expiry(_seconds(leeway))
-    yield rules.not_before(_seconds(skew))
-    yield rules.issued_at(_seconds(skew))
-    yield rules.lifetime(longest.total_seconds())
+        needed -= {"aud"}
+    yield rules.times(_seconds(leeway), _seconds(skew), longest.total_seconds())
     if needed:
         yield rules.required(needed)
     if kind.forbidden:
