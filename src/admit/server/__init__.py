@@ -1,0 +1,5 @@
+"""The token service's HTTP face: endpoints parse, call the facade and render; `create_app(service)` is the whole ASGI app."""
+
+from admit.server.app import create_app
+
+__all__ = ["create_app"]

@@ -1,0 +1,59 @@
+"""Endpoint: one row of the table that the app, the router for FastAPI and the OpenAPI document are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from admit.clock import monotonic
+from admit.errors import AdmitError
+from admit.server.errors import render, unexpected
+from admit.server.feed import Feed
+from admit.server.metrics import Metrics
+from admit.service.aio import AsyncTokenService
+from admit.service.facade import TokenService
+from admit.tokens.verifier import Verifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What every endpoint works with: one service, in one process."""
+
+    service: TokenService
+    calls: AsyncTokenService
+    verifier: Verifier[Any]
+    feed: Feed
+    metrics: Metrics
+
+
+Handler = Callable[[Context, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A method, a path, and what answers it."""
+
+    method: str
+    path: str
+    handler: Handler
+
+    def bind(self, context: Context) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint as Starlette and FastAPI call it; whatever goes wrong is an OAuth error object."""
+        handler, metrics, name = self.handler, context.metrics, f"{self.method} {self.path}"
+
+        async def endpoint(request: Request) -> Response:
+            begun = monotonic()
+            try:
+                response = await handler(context, request)
+            except AdmitError as error:
+                response = render(error)
+            except Exception as error:  # noqa: BLE001 - the last line: no client ever sees a traceback
+                response = unexpected(error)
+            metrics.done(name, response.status_code, monotonic() - begun)
+            return response
+
+        return endpoint

@@ -1,0 +1,79 @@
+"""Errors as answers: OAuth error objects (RFC 6749 5.2), WWW-Authenticate (RFC 6750 3), Retry-After. Nothing else leaves."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.responses import Response
+
+from admit.errors import (
+    AdmitError,
+    InsufficientScope,
+    InvalidClient,
+    InvalidToken,
+    OAuthError,
+    TooManyRequests,
+    Unavailable,
+)
+from admit.jose.encoding import json_bytes
+from admit.server.parsing import RefusedRequest
+
+NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+"""No answer of this service belongs into a cache unless it says so itself (RFC 6749 5.1)."""
+
+REALM: Final = 'realm="admit"'
+
+log = logging.getLogger("admit.server")
+
+
+class MissingToken(AdmitError):
+    """No bearer token came with the request: 401 with a bare challenge and no error code (RFC 6750 3.1)."""
+
+    code = "invalid_token"
+    public = "this needs an access token in the Authorization header"
+
+
+def answer(body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
+    """A JSON answer, not to be cached unless `headers` says otherwise."""
+    return Response(json_bytes(body), status, headers, "application/json")
+
+
+def refusal(status: int, code: str, description: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An OAuth error object (RFC 6749 5.2)."""
+    return answer({"error": code, "error_description": description}, status, {**NO_STORE, **(headers or {})})
+
+
+def render(error: AdmitError) -> Response:
+    """The answer to an error. Only constants and our own words leave; the cause stays in the log."""
+    if isinstance(error, RefusedRequest):
+        # Whoever is refused before the body was read may still be sending it: the connection cannot be used again.
+        headers = {"Connection": "close"} if error.answer_status in (408, 413) else {}
+        return refusal(error.answer_status, error.code, str(error), headers)
+    if isinstance(error, TooManyRequests):
+        return refusal(error.status, error.code, error.public, {"Retry-After": str(error.retry_after)})
+    if isinstance(error, InvalidClient):
+        return refusal(error.status, error.code, error.public, {"WWW-Authenticate": f'Basic {REALM}, charset="UTF-8"'})
+    if isinstance(error, OAuthError):
+        return refusal(error.status, error.code, error.public)
+    if isinstance(error, MissingToken):
+        return refusal(401, error.code, error.public, {"WWW-Authenticate": f"Bearer {REALM}"})
+    if isinstance(error, InvalidToken):
+        challenge = f'Bearer {REALM}, error="invalid_token", error_description="{error.public}"'
+        return refusal(401, "invalid_token", error.public, {"WWW-Authenticate": challenge})
+    if isinstance(error, InsufficientScope):
+        challenge = f'Bearer {REALM}, error="insufficient_scope", error_description="{error.public}"'
+        return refusal(403, error.code, error.public, {"WWW-Authenticate": challenge})
+    if isinstance(error, Unavailable):
+        log.warning("unavailable: %s: %s", error.code, error)
+        return refusal(503, "temporarily_unavailable", error.public, {"Retry-After": str(error.retry_after)})
+    return unexpected(error)
+
+
+def unexpected(error: Exception) -> Response:
+    """500. The log gets the type and the lines it passed through, never the message: a library's may quote a secret."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("unexpected %s.%s\n%s", type(error).__module__, type(error).__qualname__, where)
+    return refusal(500, "server_error", "the service met an unexpected condition")

@@ -1,0 +1,119 @@
+"""The revocation feed for many followers: one event in memory wakes them all, and they share the same bytes.
+
+No follower holds a thread while it waits: a hundred blocking polls would make every login and refresh queue behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from admit.errors import TooManyRequests
+from admit.service.aio import AsyncTokenService
+from admit.service.facade import TokenService
+
+MAX_WAIT: Final = 25.0
+"""Seconds: under the 30 s after which a verifier warns, and under the usual 60 s of proxies."""
+
+
+class Feed:
+    """Answers followers of one service. at_most: followers waiting at once, in all; per_address: from one address (IPv6: /64)."""
+
+    def __init__(self, service: TokenService, calls: AsyncTokenService, *, at_most: int = 1000, per_address: int = 64) -> None:
+        self._service, self._calls = service, calls
+        self._at_most, self._per_address = at_most, per_address
+        self._by_address: Counter[str] = Counter()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._moved = asyncio.Event()
+        self._unfollow: Callable[[], None] = lambda: None
+        self._flights: dict[tuple[int | None, str | None], asyncio.Task[str]] = {}
+        self._stopping = False
+
+    @property
+    def followers(self) -> int:
+        """How many requests wait now."""
+        return self._by_address.total()
+
+    def stop(self) -> None:
+        """Let every waiting request answer now, and none wait any more: the process ends."""
+        self._stopping = True
+        self._unfollow()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake)
+
+    async def answer(self, since: int | None, epoch: str | None) -> str:
+        """The signed feed after `since`, made once for all who ask for the same at the same time."""
+        flight = self._flights.get((since, epoch))
+        if flight is None:
+            flight = asyncio.ensure_future(self._calls.feed(since, epoch))
+            self._flights[since, epoch] = flight
+            flight.add_done_callback(lambda _: self._flights.pop((since, epoch), None))
+        return await asyncio.shield(flight)
+
+    async def wait(
+        self, since: int, epoch: str | None, seconds: float, address: str, gone: Callable[[], Awaitable[object]]
+    ) -> None:
+        """Returns when the head is no longer `since`, after `seconds`, or when `gone` (the client left) returns.
+
+        Raises TooManyRequests over a cap.
+        """
+        self._follow()
+        moved = self._moved
+        if self._stopping or seconds <= 0 or self._head_moved(since, epoch):
+            return
+        with self._counted(address):
+            waiting = {asyncio.ensure_future(moved.wait()), asyncio.ensure_future(gone())}
+            try:
+                await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in waiting:
+                    task.cancel()
+
+    def _head_moved(self, since: int, epoch: str | None) -> bool:
+        current, newest = self._service.feed_head()
+        return newest != since or epoch not in (None, current)
+
+    def _follow(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
+        self._unfollow()
+        self._loop, self._moved = loop, asyncio.Event()
+
+        def moved() -> None:
+            with suppress(RuntimeError):  # the loop ended meanwhile
+                loop.call_soon_threadsafe(self._wake)
+
+        self._unfollow = self._service.on_feed(moved)
+
+    def _wake(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    @contextmanager
+    def _counted(self, address: str) -> Iterator[None]:
+        place = _place(address)
+        if self.followers >= self._at_most or self._by_address[place] >= self._per_address:
+            raise TooManyRequests("too many requests wait for the revocation feed", retry_after=5)
+        self._by_address[place] += 1
+        try:
+            yield
+        finally:
+            self._by_address[place] -= 1
+            if not self._by_address[place]:
+                del self._by_address[place]
+
+
+def _place(address: str) -> str:
+    """What one caller holds: an IPv4 address, or the /64 that an IPv6 caller may pick addresses from."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> 64 << 64))
+    return address

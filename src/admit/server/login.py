@@ -1,0 +1,41 @@
+"""POST /login and POST /logout: a first-party session's beginning and end."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from admit.errors import InvalidGrant
+from admit.server.endpoint import Context
+from admit.server.errors import NO_STORE, REALM, refusal
+from admit.server.parsing import header, read_body
+from admit.server.token import address, rendered
+
+_MAX_DEVICE = 200
+
+
+async def login(context: Context, request: Request) -> Response:
+    """A new session for a name and a password; a wrong name and a wrong password are answered alike."""
+    parameters = await read_body(request, json=True)
+    name, password = parameters.required("username"), parameters.required("password")
+    device = parameters.optional("device") or header(request, "user-agent") or ""
+    try:
+        pair = await context.calls.login(
+            name,
+            password,
+            audience=parameters.optional("audience"),
+            scope=parameters.optional("scope"),
+            device=device[:_MAX_DEVICE],
+            address=address(request),
+        )
+    except InvalidGrant as error:
+        # 401 and a scheme that makes no browser open a dialog; this is no RFC 6749 endpoint, whose invalid_grant is a 400
+        return refusal(401, error.code, error.public, {"WWW-Authenticate": f"Bearer {REALM}"})
+    return rendered(pair)
+
+
+async def logout(context: Context, request: Request) -> Response:
+    """End the session of a refresh token of any generation; a token we do not know is answered alike."""
+    parameters = await read_body(request, json=True)
+    await context.calls.logout(parameters.required("refresh_token"))
+    return Response(None, 204, NO_STORE)

@@ -1,0 +1,46 @@
+"""What others read of the service: authorization server metadata (RFC 8414) and the two key sets (RFC 7517 5)."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from admit.server.endpoint import Context
+from admit.server.errors import answer
+from admit.server.token import GRANTS
+
+CACHED = {"Cache-Control": "public, max-age=300"}
+"""Seconds a document may be reused: a standby key is published three times as long before it signs."""
+
+_METHODS = ["client_secret_basic", "client_secret_post"]
+
+
+async def metadata(context: Context, request: Request) -> Response:  # noqa: ARG001
+    """RFC 8414 2; the last two members are Admit's own."""
+    issuer = context.service.issuer
+    base = issuer.rstrip("/")
+    document = {
+        "issuer": issuer,
+        "token_endpoint": f"{base}/token",
+        "jwks_uri": f"{base}/.well-known/jwks.json",
+        "revocation_endpoint": f"{base}/revoke",
+        "introspection_endpoint": f"{base}/introspect",
+        "grant_types_supported": list(GRANTS),
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": [*_METHODS, "none"],
+        "revocation_endpoint_auth_methods_supported": [*_METHODS, "none"],
+        "introspection_endpoint_auth_methods_supported": _METHODS,
+        "revocations_uri": f"{base}/revocations",
+        "revocations_jwks_uri": f"{base}/.well-known/revocations-jwks.json",
+    }
+    return answer(document, headers=CACHED)
+
+
+async def jwks(context: Context, request: Request) -> Response:  # noqa: ARG001
+    """The keys that access tokens are verified with."""
+    return answer(await context.calls.jwks(), headers=CACHED)
+
+
+async def feed_jwks(context: Context, request: Request) -> Response:  # noqa: ARG001
+    """The keys that sign the revocation feed and nothing else."""
+    return answer(await context.calls.feed_jwks(), headers=CACHED)

@@ -1,0 +1,267 @@
+"""The OpenAPI 3.1 description of every endpoint and every answer, as data."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+
+def _object(properties: Json, *required: str, closed: bool = False) -> Json:
+    schema: Json = {"type": "object", "properties": properties, "required": list(required)}
+    return {**schema, "additionalProperties": False} if closed else schema
+
+
+def _text(description: str, **more: object) -> Json:
+    return {"type": "string", "description": description, **more}
+
+
+_NUMBER: Json = {"type": "number"}
+_ERROR: Json = _object(
+    {
+        "error": _text("A stable code (RFC 6749 5.2)."),
+        "error_description": _text("For a developer to read; never a secret."),
+    },
+    "error",
+    "error_description",
+    closed=True,
+)
+_ACCESS: Json = {
+    "access_token": _text("A JWT (RFC 9068)."),
+    "token_type": _text("How to present it.", const="Bearer"),
+    "expires_in": {"type": "integer", "description": "Seconds until the access token expires."},
+    "scope": _text("The granted scopes, separated by spaces; absent where there are none."),
+}
+_GRANTED: Json = _object(
+    {**_ACCESS, "refresh_token": _text("For one refresh: each answer brings the next one.")},
+    "access_token",
+    "token_type",
+    "expires_in",
+    closed=True,
+)
+_SESSION: Json = _object(
+    {
+        "id": _text("The session, as `sid` in its access tokens."),
+        "client_id": _text("The client it was begun with."),
+        "scope": _text("The scopes it was granted."),
+        "device": _text("What the login said of its device, or its User-Agent."),
+        "address": _text("Where it was begun."),
+        "created_at": _NUMBER,
+        "last_used_at": _NUMBER,
+        "expires_at": _NUMBER,
+        "current": {"type": "boolean", "description": "Whether the request's own token belongs to it."},
+    },
+    "id",
+    "current",
+    closed=True,
+)
+_JWKS: Json = _object({"keys": {"type": "array", "items": {"type": "object"}}}, "keys", closed=True)
+
+
+def _content(schema: Json, media: str = "application/json") -> Json:
+    return {"content": {media: {"schema": schema}}}
+
+
+def _ok(description: str, schema: Json | None = None, media: str = "application/json") -> Json:
+    return {"description": description, **(_content(schema, media) if schema is not None else {})}
+
+
+_ERRORS: Final[dict[str, str]] = {
+    "400": "The request cannot be read, or is refused (RFC 6749 5.2).",
+    "401": "The credentials or the token are not valid.",
+    "403": "The token lacks a scope, or the request did not come through the trusted proxy.",
+    "404": "There is no such thing.",
+    "405": "The path knows other methods.",
+    "408": "The body took too long to arrive.",
+    "413": "The body is too large.",
+    "415": "The body is of another media type, charset or encoding.",
+    "429": "Too many requests; Retry-After says when to come again.",
+    "500": "The service met an unexpected condition.",
+    "503": "Nothing was judged; try again after Retry-After.",
+}
+_ALWAYS = ("403", "405", "500", "503")
+_BODY = ("400", "408", "413", "415", "429")
+
+
+def _answers(success: Json, *errors: str) -> Json:
+    """The responses of one operation: its success by status, and the errors it can meet."""
+    refused = {
+        status: {"description": _ERRORS[status], **_content({"$ref": "#/components/schemas/Error"})}
+        for status in sorted({*errors, *_ALWAYS})
+    }
+    return {**success, **refused}
+
+
+def _body(schema: Json, *, json: bool = False) -> Json:
+    media = ["application/x-www-form-urlencoded", *(["application/json"] if json else [])]
+    return {"required": True, "content": {kind: {"schema": schema} for kind in media}}
+
+
+def _query(name: str, description: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+_CLIENT: Json = {
+    "client_id": _text("The client, where it does not authenticate by Basic."),
+    "client_secret": _text("Its secret, where it does not authenticate by Basic."),
+}
+_WANTED: Json = {
+    "scope": _text("Scopes, separated by spaces; only among those granted."),
+    "audience": _text("Whom the access token is for; only one that the client may have."),
+}
+_PUBLIC_OR_BASIC: list[Json] = [{}, {"client": []}]
+_NUMBERS: Json = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999_999}
+
+
+OPERATIONS: Final[dict[tuple[str, str], Json]] = {
+    ("POST", "/token"): {
+        "summary": "An access token by refresh_token or client_credentials (RFC 6749 6, 4.4)",
+        "security": _PUBLIC_OR_BASIC,
+        "requestBody": _body(
+            _object(
+                {
+                    "grant_type": _text("The grant.", enum=["refresh_token", "client_credentials"]),
+                    "refresh_token": _text("For refresh_token: the newest one of the session."),
+                    **_WANTED,
+                    **_CLIENT,
+                },
+                "grant_type",
+            )
+        ),
+        "responses": _answers({"200": _ok("The new tokens.", {"$ref": "#/components/schemas/Tokens"})}, "401", *_BODY),
+    },
+    ("POST", "/login"): {
+        "summary": "A first-party session by name and password",
+        "security": [],
+        "requestBody": _body(
+            _object(
+                {
+                    "username": _text("The user's name."),
+                    "password": _text("The password.", format="password"),
+                    "device": _text("What to call this session in the list of sessions."),
+                    **_WANTED,
+                },
+                "username",
+                "password",
+            ),
+            json=True,
+        ),
+        "responses": _answers({"200": _ok("The session's tokens.", {"$ref": "#/components/schemas/Tokens"})}, "401", *_BODY),
+    },
+    ("POST", "/logout"): {
+        "summary": "End the session of a refresh token",
+        "security": [],
+        "requestBody": _body(_object({"refresh_token": _text("Any one of the session.")}, "refresh_token"), json=True),
+        "responses": _answers({"204": _ok("The session is over, or never was.")}, *_BODY),
+    },
+    ("GET", "/sessions"): {
+        "summary": "The token's subject's live sessions",
+        "security": [{"bearer": []}],
+        "responses": _answers(
+            {
+                "200": _ok(
+                    "Newest first.",
+                    _object({"sessions": {"type": "array", "items": _SESSION}}, "sessions", closed=True),
+                )
+            },
+            "400",
+            "401",
+        ),
+    },
+    ("DELETE", "/sessions"): {
+        "summary": "End every session of the token's subject and cut off its access tokens",
+        "security": [{"bearer": []}],
+        "responses": _answers({"204": _ok("Logged out everywhere.")}, "400", "401"),
+    },
+    ("DELETE", "/sessions/{id}"): {
+        "summary": "End one session of the token's subject",
+        "security": [{"bearer": []}],
+        "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "responses": _answers({"204": _ok("The session is over.")}, "400", "401", "404"),
+    },
+    ("POST", "/revoke"): {
+        "summary": "Revoke a refresh token with its session, or an access token (RFC 7009)",
+        "security": _PUBLIC_OR_BASIC,
+        "requestBody": _body(
+            _object(
+                {"token": _text("The token."), "token_type_hint": _text("Not needed, and not used."), **_CLIENT}, "token"
+            )
+        ),
+        "responses": _answers({"200": _ok("Revoked, or unknown: the two look alike.")}, "401", *_BODY),
+    },
+    ("POST", "/introspect"): {
+        "summary": "What a token is (RFC 7662), for confidential clients",
+        "security": _PUBLIC_OR_BASIC,
+        "requestBody": _body(
+            _object(
+                {"token": _text("The token."), "token_type_hint": _text("Not needed, and not used."), **_CLIENT}, "token"
+            )
+        ),
+        "responses": _answers(
+            {"200": _ok("`active: false` says nothing more.", _object({"active": {"type": "boolean"}}, "active"))},
+            "401",
+            *_BODY,
+        ),
+    },
+    ("GET", "/revocations"): {
+        "summary": "What was cut off early, signed; a long poll where `since` is the newest",
+        "security": [],
+        "parameters": [
+            _query("since", "The sequence number already known; without it, everything.", _NUMBERS),
+            _query("epoch", "The feed that number belongs to; with another one, everything.", {"type": "string"}),
+            _query("wait", "Seconds to wait for news, at most 25, which is the default.", _NUMBERS),
+        ],
+        "responses": _answers({"200": _ok("A JWS of type revocations+jwt.", {"type": "string"}, "application/jwt")}, "400", "429"),
+    },
+    ("GET", "/.well-known/jwks.json"): {
+        "summary": "The keys that verify access tokens (RFC 7517 5)",
+        "security": [],
+        "responses": _answers({"200": _ok("A JWK Set.", _JWKS)}),
+    },
+    ("GET", "/.well-known/revocations-jwks.json"): {
+        "summary": "The keys that verify the revocation feed, and nothing else",
+        "security": [],
+        "responses": _answers({"200": _ok("A JWK Set.", _JWKS)}),
+    },
+    ("GET", "/.well-known/oauth-authorization-server"): {
+        "summary": "Where everything is (RFC 8414)",
+        "security": [],
+        "responses": _answers({"200": _ok("The metadata.", _object({"issuer": {"type": "string"}}, "issuer"))}),
+    },
+    ("GET", "/healthz"): {
+        "summary": "Whether the process answers",
+        "security": [],
+        "responses": _answers({"200": _ok("It does.", _object({"status": {"const": "ok"}}, "status"))}),
+    },
+    ("GET", "/readyz"): {
+        "summary": "Whether the service can work: database, schema, keys",
+        "security": [],
+        "responses": _answers({"200": _ok("It can.", _object({"status": {"const": "ready"}}, "status"))}),
+    },
+    ("GET", "/metrics"): {
+        "summary": "Metrics for Prometheus, on loopback only",
+        "security": [],
+        "responses": _answers({"200": _ok("Prometheus' text format.", {"type": "string"}, "text/plain")}, "404"),
+    },
+}
+
+
+def document(issuer: str) -> Json:
+    """The whole OpenAPI document of a service."""
+    paths: dict[str, Json] = {}
+    for (method, path), operation in OPERATIONS.items():
+        name = f"{method} {path}".lower().translate(str.maketrans("/ .-{}", "______")).strip("_")
+        paths.setdefault(path, {})[method.lower()] = {"operationId": name, **operation}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Admit token service", "version": "1", "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "servers": [{"url": issuer}],
+        "paths": paths,
+        "components": {
+            "schemas": {"Error": _ERROR, "Tokens": _GRANTED},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "client": {"type": "http", "scheme": "basic"},
+            },
+        },
+    }

@@ -1,0 +1,63 @@
+"""ProxyRules: what a TLS-terminating proxy says about a request is believed from that proxy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from admit.errors import ConfigurationError, shown
+from admit.server.errors import refusal
+
+_PROBES = frozenset(("/healthz", "/readyz"))
+
+
+class ProxyRules:
+    """ASGI middleware. networks: CIDR of the proxies. Raises ConfigurationError for what is no network.
+
+    A request must come from one of them and have arrived there by https; only probes may come straight. The caller's
+    address is the last one in X-Forwarded-For that is no proxy of ours: what stands before it, the caller wrote himself.
+    """
+
+    def __init__(self, app: ASGIApp, networks: Sequence[str]) -> None:
+        self._app, self._networks = app, parse_networks(networks)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http" or scope["path"] in _PROBES:
+            await self._app(scope, receive, send)
+            return
+        peer = scope["client"][0] if scope.get("client") else ""
+        if not self._trusted(peer):
+            await refusal(403, "invalid_request", "requests come through the proxy")(scope, receive, send)
+            return
+        if _values(scope, b"x-forwarded-proto") != ["https"]:
+            await refusal(403, "invalid_request", "X-Forwarded-Proto must be https")(scope, receive, send)
+            return
+        caller = next((hop for hop in reversed(_values(scope, b"x-forwarded-for")) if not self._trusted(hop)), peer)
+        await self._app({**scope, "client": (caller, 0), "scheme": "https"}, receive, send)
+
+    def _trusted(self, host: str) -> bool:
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+
+def parse_networks(networks: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The networks. Raises ConfigurationError for what is no network, and for one that holds every address."""
+    try:
+        parsed = tuple(ip_network(network) for network in networks)
+    except ValueError:
+        raise ConfigurationError(f"a trusted proxy is an address or a network like 10.0.0.0/8, not {shown(networks)}") from None
+    if not parsed or any(network.prefixlen == 0 for network in parsed):
+        raise ConfigurationError("a trusted proxy that may be anybody is no proxy: name its network")
+    return parsed
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    """The comma-separated values of a header, over all its lines."""
+    lines = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return [part.strip() for line in lines for part in line.split(",")]

@@ -1,0 +1,28 @@
+"""GET /revocations?since=&epoch=&wait=: the signed list of what was cut off, as a long poll."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from admit.server.endpoint import Context
+from admit.server.errors import NO_STORE
+from admit.server.feed import MAX_WAIT
+from admit.server.parsing import read_query
+from admit.server.token import address
+
+MEDIA_TYPE = "application/jwt"
+
+
+async def revocations(context: Context, request: Request) -> Response:
+    """The feed after `since`, at once where there is news, else within `wait` seconds; every answer is signed anew.
+
+    Without since, or with the epoch of another feed, the whole list comes at once. A proxy that cached one would hide what
+    was revoked since, hence no-store; and never a 304, for only the signed iat renews freshness.
+    """
+    query = read_query(request)
+    since, epoch, wait = query.number("since"), query.optional("epoch"), query.number("wait")
+    if since is not None:
+        seconds = MAX_WAIT if wait is None else min(float(wait), MAX_WAIT)
+        await context.feed.wait(since, epoch, seconds, address(request), gone=request.receive)
+    return Response(await context.feed.answer(since, epoch), 200, NO_STORE, MEDIA_TYPE)

@@ -1,0 +1,39 @@
+"""GET /sessions, DELETE /sessions, DELETE /sessions/{id}: a user's own sessions, by a first-party access token."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from admit.server.clients import bearer
+from admit.server.endpoint import Context
+from admit.server.errors import NO_STORE, answer, refusal
+
+_SHOWN = ("id", "client_id", "scope", "device", "address", "created_at", "last_used_at", "expires_at")
+
+
+async def list_sessions(context: Context, request: Request) -> Response:
+    """The live sessions of the token's subject, newest first; `current` marks the one that asks."""
+    claims = bearer(request, context.verifier)
+    sessions = [
+        {name: session[name] for name in _SHOWN} | {"current": session["id"] == claims.sid}
+        for session in map(asdict, await context.calls.sessions(claims.sub))
+    ]
+    return answer({"sessions": sessions})
+
+
+async def end_session(context: Context, request: Request) -> Response:
+    """End one session of the token's own subject; somebody else's is not found, like one that never was."""
+    claims = bearer(request, context.verifier)
+    if await context.calls.end_session(claims.sub, request.path_params["id"]):
+        return Response(None, 204, NO_STORE)
+    return refusal(404, "not_found", "you have no such session")
+
+
+async def end_every_session(context: Context, request: Request) -> Response:
+    """Log the token's subject out everywhere, and cut off the access tokens too."""
+    claims = bearer(request, context.verifier)
+    await context.calls.logout_everywhere(claims.sub)
+    return Response(None, 204, NO_STORE)
