@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from admit.server import health, introspect, login, metadata, revocations, revoke, sessions, token
@@ -21,7 +18,14 @@ from admit.server.metrics import Metrics
 from admit.server.openapi import document
 from admit.server.proxy import ProxyRules
 from admit.service.aio import AsyncTokenService
-from admit.service.facade import TokenService
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from admit.service.facade import TokenService
 
 FIRST_PARTY_ENDPOINTS: Final = (
     Endpoint("POST", "/token", token.token),  # the busiest first: routes are tried in order
@@ -70,7 +74,7 @@ def create_app(
 ) -> Starlette:
     """The HTTP face of a token service, as an ASGI app; closing the service stays the caller's.
 
-    trusted_proxies: networks (CIDR) of the proxies that terminate TLS; then every request must come through one of them.
+    trusted_proxies: networks (CIDR) of the proxies that terminate TLS; then every request comes through one of them.
     followers, followers_per_address: how many requests may wait for the revocation feed, in all and from one address.
     Raises ConfigurationError for what is no network.
     """

@@ -1,20 +1,22 @@
-"""Who asks: a client by Basic or by post, never both (RFC 6749 2.3.1), or a user by a bearer token in its header (RFC 6750 2.1)."""
+"""Who asks: a client by Basic or by post, never both (RFC 6749 2.3.1), or a user by bearer token (RFC 6750 2.1)."""
 
 from __future__ import annotations
 
 import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64
-from typing import Any, Final, NamedTuple
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from admit.errors import InsufficientScope, InvalidClient
 from admit.server.errors import MissingToken
 from admit.server.parsing import Parameters, RefusedRequest, header, read_form
 from admit.service.facade import FIRST_PARTY
-from admit.tokens.claims import Claims
-from admit.tokens.verifier import Verifier
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from admit.tokens.claims import Claims
+    from admit.tokens.verifier import Verifier
 
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]+=*)", re.ASCII)
 
@@ -32,8 +34,8 @@ class Credentials(NamedTuple):
 def credentials(request: Request, parameters: Parameters) -> Credentials | None:
     """The client's credentials, or None where the request names no client.
 
-    Raises RefusedRequest where it authenticates in two ways: one of the two would go unchecked. InvalidClient for a header
-    that is not Basic or cannot be read.
+    Raises RefusedRequest where it authenticates in two ways: one of the two would go unchecked. InvalidClient for a
+    header that is not Basic or cannot be read.
     """
     posted, secret = parameters.optional("client_id"), parameters.optional("client_secret")
     authorization = header(request, "authorization")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,11 +12,13 @@ from starlette.responses import Response
 from admit.clock import monotonic
 from admit.errors import AdmitError
 from admit.server.errors import render, unexpected
-from admit.server.feed import Feed
-from admit.server.metrics import Metrics
-from admit.service.aio import AsyncTokenService
-from admit.service.facade import TokenService
-from admit.tokens.verifier import Verifier
+
+if TYPE_CHECKING:
+    from admit.server.feed import Feed
+    from admit.server.metrics import Metrics
+    from admit.service.aio import AsyncTokenService
+    from admit.service.facade import TokenService
+    from admit.tokens.verifier import Verifier
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,10 @@
-"""Errors as answers: OAuth error objects (RFC 6749 5.2), WWW-Authenticate (RFC 6750 3), Retry-After. Nothing else leaves."""
+"""Errors as answers: OAuth error objects (RFC 6749 5.2), WWW-Authenticate (RFC 6750 3), Retry-After."""
 
 from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
@@ -21,6 +20,9 @@ from admit.errors import (
 from admit.jose.encoding import json_bytes
 from admit.server.parsing import RefusedRequest
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """No answer of this service belongs into a cache unless it says so itself (RFC 6749 5.1)."""
 
@@ -29,7 +31,7 @@ REALM: Final = 'realm="admit"'
 log = logging.getLogger("admit.server")
 
 
-class MissingToken(AdmitError):
+class MissingToken(AdmitError):  # noqa: N818 - named as the other errors are
     """No bearer token came with the request: 401 with a bare challenge and no error code (RFC 6750 3.1)."""
 
     code = "invalid_token"

@@ -1,29 +1,34 @@
 """The revocation feed for many followers: one event in memory wakes them all, and they share the same bytes.
 
-No follower holds a thread while it waits: a hundred blocking polls would make every login and refresh queue behind them.
+No follower holds a thread while it waits: a hundred blocking polls would make each login and refresh queue behind them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from admit.errors import TooManyRequests
-from admit.service.aio import AsyncTokenService
-from admit.service.facade import TokenService
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from admit.service.aio import AsyncTokenService
+    from admit.service.facade import TokenService
 
 MAX_WAIT: Final = 25.0
 """Seconds: under the 30 s after which a verifier warns, and under the usual 60 s of proxies."""
 
 
 class Feed:
-    """Answers followers of one service. at_most: followers waiting at once, in all; per_address: from one address (IPv6: /64)."""
+    """Answers the followers of one service. at_most, per_address: how many may wait at once, in all and from one address."""
 
-    def __init__(self, service: TokenService, calls: AsyncTokenService, *, at_most: int = 1000, per_address: int = 64) -> None:
+    def __init__(
+        self, service: TokenService, calls: AsyncTokenService, *, at_most: int = 1000, per_address: int = 64
+    ) -> None:
         self._service, self._calls = service, calls
         self._at_most, self._per_address = at_most, per_address
         self._by_address: Counter[str] = Counter()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request
 from starlette.responses import Response
 
-from admit.server.endpoint import Context
 from admit.server.errors import NO_STORE, answer, refusal
 from admit.server.metrics import CONTENT_TYPE
 from admit.server.token import address
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from admit.server.endpoint import Context
 
 
 async def healthz(context: Context, request: Request) -> Response:  # noqa: ARG001

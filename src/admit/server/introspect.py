@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
-from starlette.responses import Response
+from typing import TYPE_CHECKING
 
 from admit.server.clients import required_credentials
-from admit.server.endpoint import Context
 from admit.server.errors import answer
 from admit.server.parsing import read_body
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from admit.server.endpoint import Context
 
 
 async def introspect(context: Context, request: Request) -> Response:

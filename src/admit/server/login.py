@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from typing import TYPE_CHECKING
+
 from starlette.responses import Response
 
 from admit.errors import InvalidGrant
-from admit.server.endpoint import Context
 from admit.server.errors import NO_STORE, REALM, refusal
 from admit.server.parsing import header, read_body
 from admit.server.token import address, rendered
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from admit.server.endpoint import Context
 
 _MAX_DEVICE = 200
 
@@ -35,7 +40,7 @@ async def login(context: Context, request: Request) -> Response:
 
 
 async def logout(context: Context, request: Request) -> Response:
-    """End the session of a refresh token of any generation; a token we do not know is answered alike."""
+    """End the session of a refresh token of any generation; an unknown token is answered alike."""
     parameters = await read_body(request, json=True)
     await context.calls.logout(parameters.required("refresh_token"))
     return Response(None, 204, NO_STORE)

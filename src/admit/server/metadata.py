@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
-from starlette.responses import Response
+from typing import TYPE_CHECKING
 
-from admit.server.endpoint import Context
 from admit.server.errors import answer
 from admit.server.token import GRANTS
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from admit.server.endpoint import Context
 
 CACHED = {"Cache-Control": "public, max-age=300"}
 """Seconds a document may be reused: a standby key is published three times as long before it signs."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -28,7 +30,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        gauge = Gauge("admit_feed_followers", "Requests waiting for the revocation feed to move.", registry=self._registry)
+        gauge = Gauge(
+            "admit_feed_followers", "Requests waiting for the revocation feed to move.", registry=self._registry
+        )
         gauge.set_function(followers)
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 

@@ -146,7 +146,9 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
             ),
             json=True,
         ),
-        "responses": _answers({"200": _ok("The session's tokens.", {"$ref": "#/components/schemas/Tokens"})}, "401", *_BODY),
+        "responses": _answers(
+            {"200": _ok("The session's tokens.", {"$ref": "#/components/schemas/Tokens"})}, "401", *_BODY
+        ),
     },
     ("POST", "/logout"): {
         "summary": "End the session of a refresh token",
@@ -184,7 +186,8 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
         "security": _PUBLIC_OR_BASIC,
         "requestBody": _body(
             _object(
-                {"token": _text("The token."), "token_type_hint": _text("Not needed, and not used."), **_CLIENT}, "token"
+                {"token": _text("The token."), "token_type_hint": _text("Not needed, and not used."), **_CLIENT},
+                "token",
             )
         ),
         "responses": _answers({"200": _ok("Revoked, or unknown: the two look alike.")}, "401", *_BODY),
@@ -194,7 +197,8 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
         "security": _PUBLIC_OR_BASIC,
         "requestBody": _body(
             _object(
-                {"token": _text("The token."), "token_type_hint": _text("Not needed, and not used."), **_CLIENT}, "token"
+                {"token": _text("The token."), "token_type_hint": _text("Not needed, and not used."), **_CLIENT},
+                "token",
             )
         ),
         "responses": _answers(
@@ -211,7 +215,9 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
             _query("epoch", "The feed that number belongs to; with another one, everything.", {"type": "string"}),
             _query("wait", "Seconds to wait for news, at most 25, which is the default.", _NUMBERS),
         ],
-        "responses": _answers({"200": _ok("A JWS of type revocations+jwt.", {"type": "string"}, "application/jwt")}, "400", "429"),
+        "responses": _answers(
+            {"200": _ok("A JWS of type revocations+jwt.", {"type": "string"}, "application/jwt")}, "400", "429"
+        ),
     },
     ("GET", "/.well-known/jwks.json"): {
         "summary": "The keys that verify access tokens (RFC 7517 5)",
@@ -254,7 +260,11 @@ def document(issuer: str) -> Json:
         paths.setdefault(path, {})[method.lower()] = {"operationId": name, **operation}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Admit token service", "version": "1", "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "info": {
+            "title": "Admit token service",
+            "version": "1",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
         "servers": [{"url": issuer}],
         "paths": paths,
         "components": {

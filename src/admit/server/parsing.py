@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
 import anyio
@@ -12,6 +11,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from admit.errors import InvalidRequest, MalformedToken
 from admit.jose.encoding import json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a body: two tokens of 16 KiB, percent-encoded, still fit."""
@@ -27,7 +29,7 @@ _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class RefusedRequest(InvalidRequest):
-    """A request that cannot be read. Its message holds only our own words and parameter names, so a client may see it."""
+    """A request that cannot be read. A client may see its message: our own words and names of parameters."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -73,8 +75,8 @@ class Parameters:
 async def read_body(request: Request, *, json: bool = False) -> Parameters:
     """The parameters of a POST body: a form, or, where the endpoint takes it, a JSON object of strings.
 
-    Raises RefusedRequest for another content type (415), a body over `MAX_BODY` (413), anything repeated or malformed, and
-    a query string: what belongs into the body would end in the logs of every proxy on the way (RFC 6749 2.3.1).
+    Raises RefusedRequest for another content type (415), a body over `MAX_BODY` (413), anything repeated or malformed,
+    and a query string: what belongs into the body would end in the logs of every proxy on the way (RFC 6749 2.3.1).
     """
     if request.scope["query_string"]:
         raise RefusedRequest("this endpoint takes no query string; parameters belong into the body")
@@ -92,7 +94,7 @@ def read_query(request: Request) -> Parameters:
 
 
 def header(request: Request, name: str) -> str | None:
-    """The one value of a header, or None. Raises RefusedRequest where it stands twice: two readers could choose differently."""
+    """The one value of a header, or None. Raises RefusedRequest where it is repeated: readers differ in which they take."""
     wanted = name.encode("ascii")
     values = [value for key, value in request.scope["headers"] if key == wanted]
     if len(values) > 1:

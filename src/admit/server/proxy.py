@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-
-from starlette.types import ASGIApp, Receive, Scope, Send
+from typing import TYPE_CHECKING
 
 from admit.errors import ConfigurationError, shown
 from admit.server.errors import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _PROBES = frozenset(("/healthz", "/readyz"))
 
@@ -16,8 +19,8 @@ _PROBES = frozenset(("/healthz", "/readyz"))
 class ProxyRules:
     """ASGI middleware. networks: CIDR of the proxies. Raises ConfigurationError for what is no network.
 
-    A request must come from one of them and have arrived there by https; only probes may come straight. The caller's
-    address is the last one in X-Forwarded-For that is no proxy of ours: what stands before it, the caller wrote himself.
+    A request comes from one of them and has arrived there by https; only probes may come straight. The caller's address
+    is the last one in X-Forwarded-For that is no proxy of ours: what stands before it, the caller wrote himself.
     """
 
     def __init__(self, app: ASGIApp, networks: Sequence[str]) -> None:
@@ -51,7 +54,9 @@ def parse_networks(networks: Sequence[str]) -> tuple[IPv4Network | IPv6Network, 
     try:
         parsed = tuple(ip_network(network) for network in networks)
     except ValueError:
-        raise ConfigurationError(f"a trusted proxy is an address or a network like 10.0.0.0/8, not {shown(networks)}") from None
+        raise ConfigurationError(
+            f"a trusted proxy is an address or a network like 10.0.0.0/8, not {shown(networks)}"
+        ) from None
     if not parsed or any(network.prefixlen == 0 for network in parsed):
         raise ConfigurationError("a trusted proxy that may be anybody is no proxy: name its network")
     return parsed

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from typing import TYPE_CHECKING
+
 from starlette.responses import Response
 
-from admit.server.endpoint import Context
 from admit.server.errors import NO_STORE
 from admit.server.feed import MAX_WAIT
 from admit.server.parsing import read_query
 from admit.server.token import address
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from admit.server.endpoint import Context
 
 MEDIA_TYPE = "application/jwt"
 
@@ -17,8 +22,8 @@ MEDIA_TYPE = "application/jwt"
 async def revocations(context: Context, request: Request) -> Response:
     """The feed after `since`, at once where there is news, else within `wait` seconds; every answer is signed anew.
 
-    Without since, or with the epoch of another feed, the whole list comes at once. A proxy that cached one would hide what
-    was revoked since, hence no-store; and never a 304, for only the signed iat renews freshness.
+    Without since, or with the epoch of another feed, the whole list comes at once. A proxy that cached one would hide
+    what was revoked since, hence no-store; and never a 304, for only the signed iat renews freshness.
     """
     query = read_query(request)
     since, epoch, wait = query.number("since"), query.optional("epoch"), query.number("wait")

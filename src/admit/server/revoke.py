@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from typing import TYPE_CHECKING
+
 from starlette.responses import Response
 
 from admit.server.clients import credentials
-from admit.server.endpoint import Context
 from admit.server.errors import NO_STORE
 from admit.server.parsing import read_body
 from admit.service.facade import FIRST_PARTY
 
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from admit.server.endpoint import Context
+
 
 async def revoke(context: Context, request: Request) -> Response:
-    """200 for every token, known or not (RFC 7009 2.2); token_type_hint is not needed, for the two look nothing alike."""
+    """200 for every token, known or not (RFC 7009 2.2); token_type_hint is not needed: the two look nothing alike."""
     parameters = await read_body(request)
     client_id, client_secret = credentials(request, parameters) or (FIRST_PARTY, None)
     await context.calls.revoke(parameters.required("token"), client_id=client_id, client_secret=client_secret)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from admit.server.clients import bearer
-from admit.server.endpoint import Context
 from admit.server.errors import NO_STORE, answer, refusal
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from admit.server.endpoint import Context
 
 _SHOWN = ("id", "client_id", "scope", "device", "address", "created_at", "last_used_at", "expires_at")
 

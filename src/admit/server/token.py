@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from admit.errors import UnsupportedGrantType
 from admit.server.clients import credentials, required_credentials
@@ -15,6 +14,9 @@ from admit.server.errors import answer
 from admit.server.parsing import Parameters, read_body
 from admit.service.facade import FIRST_PARTY
 from admit.service.results import AccessToken, TokenPair
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 
 async def token(context: Context, request: Request) -> Response:

@@ -1,0 +1,231 @@
+"""Running the service: what is unsafe is refused before anything is made, then folder, socket, keys, and uvicorn."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+import ssl
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
+
+import uvicorn
+from sqlalchemy.engine import make_url
+
+from admit.errors import AdmitError, ConfigurationError, shown
+from admit.server.app import create_app
+from admit.server.proxy import parse_networks
+from admit.service.facade import TokenService
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from admit.server.settings import Settings
+
+Reason = Literal["unsafe", "folder", "port", "database", "master key"]
+GRACEFUL_SECONDS: Final = 5
+"""How long requests in flight may still take after SIGTERM."""
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+class CannotServe(ConfigurationError):  # noqa: N818 - named as the other errors are
+    """The service cannot start. `reason` says of which kind the cause is; the message is one line for its operator."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def check(settings: Settings) -> None:
+    """Raises CannotServe for what would carry passwords in the clear, and for settings that contradict each other."""
+    tls = settings.tls_cert is not None
+    if tls != (settings.tls_key is not None):
+        raise CannotServe("unsafe", "tls_cert and tls_key belong together: give both or neither")
+    if settings.trusted_proxy:
+        parse_networks(settings.trusted_proxy)
+        if not settings.issuer:
+            raise CannotServe("unsafe", "behind a proxy the service cannot know its own URL: give --issuer https://...")
+    elif not tls and not _is_loopback(settings.host):
+        raise CannotServe(
+            "unsafe",
+            f"plain HTTP on {settings.host} would carry passwords in the clear: give --tls-cert and --tls-key, "
+            "or --trusted-proxy CIDR if a proxy terminates TLS",
+        )
+    if settings.log_level not in LOG_LEVELS:
+        raise CannotServe("unsafe", f"log_level is one of {', '.join(LOG_LEVELS)}")
+    if not settings.audience:
+        raise CannotServe("unsafe", "at least one audience is needed: a token for nobody would be for anybody")
+    if settings.issuer:
+        check_issuer(settings.issuer)
+    elif ip_unspecified(settings.host):
+        raise CannotServe("unsafe", f"{settings.host} is no name that a client can use: give --issuer https://...")
+
+
+def check_issuer(issuer: str) -> None:
+    """Raises CannotServe for an issuer that is no https URL; http only on loopback (RFC 8414 2)."""
+    try:
+        parts = urlsplit(issuer)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or parts.query or parts.fragment or "@" in parts.netloc or port == 0:
+        raise CannotServe("unsafe", f"the issuer {shown(issuer)} is not a URL without query and fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise CannotServe(
+            "unsafe", f"the issuer {shown(issuer)} is not https: whoever sits between could forge the keys it publishes"
+        )
+
+
+def open_service(settings: Settings, issuer: str | None = None) -> TokenService:
+    """The service over the settings' database, whose folder and master key are made where there are none.
+
+    Raises CannotServe for a folder, a database or a master key that cannot be used.
+    """
+    _make_folder(settings)
+    try:
+        service = TokenService(
+            settings.database_url,
+            issuer=issuer or settings.issuer or url_of(settings, settings.port),
+            audience=settings.audience,
+            scopes=settings.scopes,
+            master_key=settings.master_key,
+            algorithm=settings.algorithm,
+            policy=settings.policy,
+        )
+    except ConfigurationError as error:
+        raise CannotServe("master key", str(error)) from None
+    except AdmitError as error:
+        raise CannotServe("database", str(error)) from None
+    return service
+
+
+def url_of(settings: Settings, port: int) -> str:
+    """The URL of what listens on this port."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
+
+
+def serve(settings: Settings, announce: Callable[[str, str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight.
+
+    announce: told the issuer and the URL once requests are taken.
+    Raises CannotServe.
+    """
+    check(settings)
+    os.umask(0o077)  # whatever this process writes is its owner's alone
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    listener = _listen(settings)
+    with listener:
+        url = url_of(settings, listener.getsockname()[1])
+        issuer = settings.issuer or url
+        service = open_service(settings, issuer)
+        try:
+            app = create_app(
+                service,
+                trusted_proxies=settings.trusted_proxy,
+                followers=settings.followers,
+                followers_per_address=settings.followers_per_address,
+            )
+            config = uvicorn.Config(
+                app,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                log_level=settings.log_level,
+                access_log=False,
+                proxy_headers=False,  # ProxyRules decides what is believed
+                server_header=False,
+                timeout_graceful_shutdown=GRACEFUL_SECONDS,
+                ssl_certfile=settings.tls_cert,
+                ssl_keyfile=settings.tls_key,
+            )
+            try:
+                config.load()
+            except (OSError, ssl.SSLError):
+                raise CannotServe(
+                    "unsafe", "the certificate or its key cannot be read, or they are not a pair"
+                ) from None
+            with _quiet_signals():
+                _Server(config, lambda: announce(issuer, url), app.state.feed.stop).run(sockets=[listener])
+        finally:
+            service.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, saying when it takes requests, and letting the feed's followers go as soon as it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started, self._stopping = started, stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._stopping()
+        super().handle_exit(sig, frame)
+
+
+@contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """uvicorn raises the signal again once it has stopped; having stopped as asked is no failure."""
+    before = {name: signal.signal(name, lambda *_: None) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError, UnicodeError):
+        raise CannotServe("port", f"{settings.host} port {settings.port} is no address to listen on") from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        in_use = error.errno == errno.EADDRINUSE
+        cause = "is in use; choose another with --port" if in_use else f"cannot be listened on: {error.strerror}"
+        raise CannotServe("port", f"{settings.host} port {settings.port} {cause}") from None
+    return listener
+
+
+def _make_folder(settings: Settings) -> None:
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = settings.data / f".admit-{os.getpid()}"
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except OSError as error:
+        raise CannotServe("folder", f"the data folder {settings.data} cannot be written: {error.strerror}") from None
+    if make_url(settings.database_url).get_backend_name() == "sqlite" and settings.data.stat().st_mode & 0o077:
+        raise CannotServe("folder", f"the data folder {settings.data} is open to others: chmod 700 {settings.data}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def ip_unspecified(host: str) -> bool:
+    """Whether a host is 0.0.0.0 or its like: an address to listen on and no place to reach."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False

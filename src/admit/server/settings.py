@@ -1,0 +1,206 @@
+"""Settings: a flag, else ADMIT_* in the environment, else the TOML file, else the default."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from admit.errors import ConfigurationError, shown
+from admit.service.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX: Final = "ADMIT_"
+_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def default_data() -> Path:
+    """The data folder where none is named: `admit` in the user's own data directory (XDG base directories)."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "admit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How `jwt serve` and `jwt admin` run. Every field of Policy is a setting too, by its own name."""
+
+    data: Path = field(default_factory=default_data)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    issuer: str = ""
+    audience: tuple[str, ...] = ("api",)
+    scopes: tuple[str, ...] = ()
+    database: str = ""
+    master_key_file: Path | None = None
+    algorithm: str = "ES256"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxy: tuple[str, ...] = ()
+    followers: int = 1000
+    followers_per_address: int = 64
+    log_level: str = "warning"
+    policy: Policy = field(default_factory=Policy)
+
+    @property
+    def database_url(self) -> str:
+        """The database, with the default filled in."""
+        return self.database or f"sqlite:///{self.data / 'admit.db'}"
+
+    @property
+    def master_key(self) -> Path:
+        """The master key's file, with the default filled in."""
+        return self.master_key_file or self.data / "master.key"
+
+    def shown(self) -> dict[str, object]:
+        """Every setting as `--print-config` shows it: TOML's types, and no password."""
+        result: dict[str, object] = {}
+        for name in names():
+            value = getattr(self.policy if name in POLICY else self, name)
+            result[name] = (
+                f"{value.total_seconds():g}s" if isinstance(value, timedelta)
+                else str(value) if isinstance(value, Path)
+                else list(value) if isinstance(value, tuple)
+                else "" if value is None
+                else value
+            )  # fmt: skip
+        result["database"] = make_url(self.database_url).render_as_string(hide_password=True)
+        result["master_key_file"] = str(self.master_key)
+        return result
+
+
+POLICY: Final = tuple(each.name for each in fields(Policy))
+OWN: Final = tuple(each.name for each in fields(Settings) if each.name != "policy")
+
+
+def names() -> tuple[str, ...]:
+    """Every setting's name, in order."""
+    return OWN + POLICY
+
+
+HELP: Final = {
+    "data": "the data folder, made with mode 0700",
+    "host": "the address to listen on",
+    "port": "the port; 0 takes a free one",
+    "issuer": "the issuer's URL, as clients reach it; by default where it listens",
+    "audience": "whom access tokens are for, the first by default",
+    "scopes": "what a login may grant",
+    "database": "an SQLAlchemy URL; by default SQLite in the data folder",
+    "master_key_file": "the file of the master key; by default master.key in the data folder",
+    "algorithm": "what access tokens are signed with",
+    "tls_cert": "the certificate chain, PEM",
+    "tls_key": "its private key, PEM",
+    "trusted_proxy": "the network (CIDR) of the proxy that terminates TLS",
+    "followers": "requests that may wait for the revocation feed at once",
+    "followers_per_address": "of them, from one address",
+    "log_level": "what to log: debug, info, warning or error",
+    "access_lifetime": "how long an access token lives",
+    "grace": "how long after a refresh the old refresh token still gets the same successor",
+    "retry_window": "the same, for a successor that was never presented",
+    "idle": "a session unused for so long ends",
+    "absolute": "no session lives longer",
+    "key_lifetime": "how long a key signs",
+    "key_published": "how long a standby key is published before it signs",
+    "key_reload": "no process signs from a view of the keys older than this",
+    "leeway": "the greatest leeway that verifiers give",
+    "feed_limit": "how old the list of revocations may be that is still believed",
+    "kept": "how long the audit trail is kept",
+}
+"""One line on each setting."""
+
+
+def is_list(name: str) -> bool:
+    """Whether a setting holds several values: a flag given again, or separated by commas in the environment."""
+    return name in _LISTS
+
+
+def load(
+    flags: Mapping[str, object], environment: Mapping[str, str] = os.environ, toml: Path | None = None
+) -> Settings:
+    """The settings in force. flags: those that were given. toml: a file; by default the one ADMIT_CONFIG names.
+
+    Raises ConfigurationError for an unknown name, a value of the wrong sort, or a file that cannot be read.
+    """
+    path = toml or (Path(environment[PREFIX + "CONFIG"]) if environment.get(PREFIX + "CONFIG") else None)
+    written = _toml(path) if path else {}
+    spoken = {name: environment[key] for name in names() if (key := PREFIX + name.upper()) in environment}
+    values = {name: _read(name, value) for name, value in {**written, **spoken, **flags}.items()}
+    policy = Policy(**{name: values.pop(name) for name in POLICY if name in values})
+    settings = Settings(**values, policy=policy)
+    try:
+        make_url(settings.database_url)
+    except ArgumentError:
+        raise ConfigurationError("database is not an SQLAlchemy URL") from None
+    return settings
+
+
+def _toml(path: Path) -> dict[str, object]:
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise ConfigurationError(f"{path} is not TOML") from None
+    unknown = sorted(written.keys() - set(names()))
+    if unknown:
+        raise ConfigurationError(f"{path} holds an unknown setting: {shown(unknown[0])}")
+    return written
+
+
+def _number(value: object) -> int:
+    return int(value) if isinstance(value, str) else _exactly(int, value)
+
+
+def _text(value: object) -> str:
+    return _exactly(str, value)
+
+
+def _path(value: object) -> Path:
+    return value if isinstance(value, Path) else Path(_exactly(str, value)).expanduser()
+
+
+def _list(value: object) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise TypeError
+    return tuple(_exactly(str, part).strip() for part in parts if part)
+
+
+def _duration(value: object) -> timedelta:
+    """Seconds as a number, or a number and a unit: 500ms, 30s, 10m, 12h, 30d."""
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", str(value)) if not isinstance(value, bool) else None
+    if match is None:
+        raise ValueError
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _exactly(kind: type[Any], value: object) -> Any:
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+_LISTS: Final = frozenset(("audience", "scopes", "trusted_proxy"))
+_READERS: Final[dict[str, Callable[[object], object]]] = {
+    **dict.fromkeys(OWN, _text),
+    **dict.fromkeys(("data", "master_key_file", "tls_cert", "tls_key"), _path),
+    **dict.fromkeys(("port", "followers", "followers_per_address"), _number),
+    **dict.fromkeys(_LISTS, _list),
+    **dict.fromkeys(POLICY, _duration),
+}
+
+
+def _read(name: str, value: object) -> Any:
+    try:
+        return _READERS[name](value)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigurationError(f"the setting {name} has a value of the wrong sort") from None
