@@ -24,7 +24,7 @@ MAX_WAIT: Final = 25.0
 
 
 class Feed:
-    """Answers the followers of one service. at_most, per_address: how many may wait at once, in all and from one address."""
+    """Answers one service's followers. at_most, per_address: how many may wait at once, in all and from one address."""
 
     def __init__(
         self, service: TokenService, calls: AsyncTokenService, *, at_most: int = 1000, per_address: int = 64

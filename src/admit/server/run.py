@@ -110,7 +110,7 @@ def url_of(settings: Settings, port: int) -> str:
     return f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
 
 
-def serve(settings: Settings, announce: Callable[[str, str], None]) -> None:
+def run(settings: Settings, announce: Callable[[str, str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight.
 
     announce: told the issuer and the URL once requests are taken.

@@ -1,0 +1,187 @@
+"""`jwt admin`: users and keys, straight in the service's database; no service needs to run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from admit.cli.exits import Exit, Stop
+from admit.cli.input import from_environment, prompt, read_bytes
+from admit.cli.output import for_people, json_option, note, print_json, safe
+from admit.cli.serve import opened, read_settings, settings_options
+from admit.cli.times import moment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from admit.service.facade import TokenService
+    from admit.service.results import User
+
+F = TypeVar("F", bound=Callable[..., object])
+_where: Final = settings_options("data", "database", "master_key_file", "algorithm", "key_published", "key_reload")
+_GROUP: Final = {"help_option_names": ["-h", "--help"]}
+
+
+@contextmanager
+def _service(config: Path | None, flags: dict[str, Any]) -> Iterator[TokenService]:
+    service = opened(read_settings(config, flags))
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def password_options(command: F) -> F:
+    """Where a password comes from: a prompt, stdin or the environment, never argv."""
+    stdin = click.option("--password-stdin", is_flag=True, help="read the password from stdin")
+    variable = click.option("--password-env", metavar="NAME", help="read the password from this variable")
+    return stdin(variable(command))
+
+
+def read_password(stdin: bool, variable: str | None, confirm: bool = False) -> str:
+    """The password; a line end after it is no part of it. Raises Stop where there is none."""
+    if stdin and variable:
+        raise Stop("the password is given in more than one way")
+    if stdin:
+        try:
+            password = read_bytes("-").decode("utf-8").removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            raise Stop("the password on stdin is not UTF-8") from None
+    else:
+        password = from_environment(variable) if variable else prompt("password", confirm=confirm)
+    if not password:
+        raise Stop("the password is empty")
+    return password
+
+
+def _table(rows: Sequence[dict[str, object]], as_json: bool) -> None:
+    if not for_people(as_json):
+        print_json(list(rows))
+        return
+    columns = list(rows[0]) if rows else []
+    shown = [{name: _cell(name, row[name]) for name in columns} for row in rows]
+    widths = {name: max(len(name), *(len(row[name]) for row in shown)) for name in columns}
+    for row in [{name: name for name in columns}, *shown] if rows else []:
+        click.echo("  ".join(row[name].ljust(widths[name]) for name in columns).rstrip())
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None:
+        return "-"
+    return moment(value) if name.endswith("_at") and isinstance(value, int | float) else safe(str(value))
+
+
+@click.group(context_settings=_GROUP)
+def admin() -> None:
+    """Users and keys of a service, in its database."""
+
+
+@admin.group(context_settings=_GROUP)
+def users() -> None:
+    """The service's own users."""
+
+
+@users.command("add")
+@click.argument("name")
+@password_options
+@_where
+@json_option
+def add_user(
+    name: str, password_stdin: bool, password_env: str | None, as_json: bool, config: Path | None, **flags: Any
+) -> None:
+    """Add a user NAME, and print the id that its tokens carry as `sub`."""
+    password = read_password(password_stdin, password_env, confirm=True)
+    with _service(config, flags) as service:
+        user = service.users.add(name, password)
+    if for_people(as_json):
+        click.echo(user.id)
+    else:
+        print_json(asdict(user))
+
+
+@users.command("list")
+@_where
+@json_option
+def list_users(as_json: bool, config: Path | None, **flags: Any) -> None:
+    """List every user."""
+    rows: list[dict[str, object]] = []
+    with _service(config, flags) as service:
+        page = service.users.list()
+        while page:
+            rows += [asdict(user) for user in page]
+            page = service.users.list(after=page[-1].id)
+    _table(rows, as_json)
+
+
+@users.command("disable")
+@click.argument("name")
+@_where
+def disable_user(name: str, config: Path | None, **flags: Any) -> None:
+    """Disable NAME: no login any more, every session ends, every access token is cut off."""
+    with _service(config, flags) as service:
+        service.users.disable(_found(service, name).id)
+    note(f"{name} is disabled and logged out everywhere.")
+
+
+@users.command("passwd")
+@click.argument("name")
+@password_options
+@_where
+def set_password(name: str, password_stdin: bool, password_env: str | None, config: Path | None, **flags: Any) -> None:
+    """Set NAME's password, which ends every session begun with the old one."""
+    password = read_password(password_stdin, password_env, confirm=True)
+    with _service(config, flags) as service:
+        service.users.set_password(_found(service, name).id, password)
+    note(f"{name} has a new password and is logged out everywhere.")
+
+
+def _found(service: TokenService, name: str) -> User:
+    user = service.users.find(name)
+    if user is None:
+        raise Stop(f"there is no user {safe(name)}", Exit.USAGE)
+    return user
+
+
+@admin.group(context_settings=_GROUP)
+def keys() -> None:
+    """The keys that sign access tokens and the revocation feed."""
+
+
+@keys.command("list")
+@_where
+@json_option
+def list_keys(as_json: bool, config: Path | None, **flags: Any) -> None:
+    """List every key with its state: pending, active, retiring, retired, revoked."""
+    with _service(config, flags) as service:
+        rows = [asdict(key) for key in service.keys.list()]
+    _table(rows, as_json)
+
+
+@keys.command("rotate")
+@click.option("--force", is_flag=True, help="do not wait until every verifier can hold the standby key")
+@_where
+@json_option
+def rotate_keys(force: bool, as_json: bool, config: Path | None, **flags: Any) -> None:
+    """Let the published standby key sign from now on; tokens of the old one stay valid until they expire."""
+    with _service(config, flags) as service:
+        key = service.keys.rotate(force=force)
+    if for_people(as_json):
+        click.echo(key.kid)
+    else:
+        print_json(asdict(key))
+
+
+@keys.command("revoke")
+@click.argument("kid")
+@_where
+def revoke_key(kid: str, config: Path | None, **flags: Any) -> None:
+    """Revoke the key KID for good: it leaves the JWKS, and every token it signed is refused."""
+    with _service(config, flags) as service:
+        service.keys.revoke(kid)
+    sys.stdout.flush()
+    note("The key is revoked; verifiers that follow the revocation feed refuse its tokens within a second.")

@@ -1,0 +1,94 @@
+"""`jwt serve`: the token service over HTTP. With no arguments it makes what it needs, listens on loopback and says where."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+from sqlalchemy.engine import make_url
+
+from admit.cli.exits import Exit, Stop
+from admit.server.run import CannotServe, check, open_service, run
+from admit.server.settings import HELP, PREFIX, Settings, is_list, load, names
+
+if TYPE_CHECKING:
+    from admit.service.facade import TokenService
+
+_EXITS: Final = {
+    "unsafe": Exit.UNSAFE,
+    "folder": Exit.FOLDER,
+    "port": Exit.PORT,
+    "database": Exit.DATABASE,
+    "master key": Exit.MASTER_KEY,
+}
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def settings_options(*wanted: str) -> Callable[[F], F]:
+    """The flags of some settings, made from their table; the command gets those that were given as one mapping."""
+
+    def decorate(command: F) -> F:
+        for name in reversed(wanted):
+            several = is_list(name)
+            help_ = HELP[name] + (", again for more" if several else "") + f" [{PREFIX}{name.upper()}]"
+            command = click.option(f"--{name.replace('_', '-')}", name, multiple=several, default=None, help=help_)(
+                command
+            )
+        return click.option(
+            "--config", type=click.Path(path_type=Path), help=f"a TOML file of settings [{PREFIX}CONFIG]"
+        )(command)
+
+    return decorate
+
+
+def read_settings(config: Path | None, flags: dict[str, Any]) -> Settings:
+    """The settings in force. Raises Stop for a password in argv, which everybody on the machine can read."""
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    settings = load(given, toml=config)
+    if "database" in given and make_url(settings.database).password is not None:
+        raise Stop(
+            f"others can read the database's password in argv: give it in {PREFIX}DATABASE or in --config", Exit.UNSAFE
+        )
+    return settings
+
+
+def opened(settings: Settings) -> TokenService:
+    """The service over these settings. Raises Stop with its exit code where it cannot be opened."""
+    try:
+        return open_service(settings)
+    except CannotServe as error:
+        raise Stop(str(error), _EXITS[error.reason]) from None
+
+
+@click.command()
+@settings_options(*names())
+@click.option("--print-config", is_flag=True, help="print the settings in force as TOML, without secrets, and end")
+def serve(config: Path | None, print_config: bool, **flags: Any) -> None:
+    """Serve tokens over HTTP: login, refresh, revocation, keys.
+
+    With no arguments it makes its data folder, master key, database and first keys, listens on 127.0.0.1, and prints where.
+    A setting comes from its flag, else from the environment (in brackets), else from the TOML file, else from its default.
+    """
+    settings = read_settings(config, flags)
+    if print_config:
+        # A JSON string, number or list of strings is spelled the same in TOML.
+        click.echo("\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.shown().items()))
+        return
+
+    def announce(issuer: str, url: str) -> None:
+        where = {"issuer": issuer, "url": url, "data": str(settings.data), "master_key_file": str(settings.master_key)}
+        if sys.stdout.isatty():
+            click.echo("Admit serves. Ctrl-C stops it.\n" + "\n".join(f"  {k:<16}{v}" for k, v in where.items()))
+        else:
+            click.echo(json.dumps(where))
+        sys.stdout.flush()
+
+    try:
+        check(settings)
+        run(settings, announce)
+    except CannotServe as error:
+        raise Stop(str(error), _EXITS[error.reason]) from None
