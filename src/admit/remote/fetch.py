@@ -1,0 +1,124 @@
+"""One bounded HTTP GET: https, no redirects, a size and a total time that nothing exceeds."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+import httpx2
+
+from admit.errors import ConfigurationError, ServiceUnreachable, shown
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+MAX_DOCUMENT: Final = 1024 * 1024
+"""Bytes of a metadata document or JWK Set: the largest published by the big providers have under 20 kB."""
+TIMEOUT: Final = 10.0
+"""Seconds for a whole request, name resolution and a dripping answer included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with status 200."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def checked_url(url: str, insecure_hosts: frozenset[str] = frozenset()) -> httpx2.URL:
+    """The URL, if it may be trusted with a decision. Raises ConfigurationError.
+
+    https; or http on loopback and on the exact host names of `insecure_hosts`. No user, no fragment, no other scheme
+    (a `file:` URL from a document would read local files, CVE-2026-48522).
+    """
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, TypeError, ValueError):
+        raise ConfigurationError(f"not a URL: {shown(url)}") from None
+    if parsed.scheme not in ("https", "http") or not parsed.host or parsed.userinfo or parsed.fragment:
+        raise ConfigurationError(f"an https URL without user and fragment is expected, not {shown(url)}")
+    if parsed.scheme == "http" and not is_loopback(parsed.host) and parsed.host not in insecure_hosts:
+        raise ConfigurationError(
+            f"{shown(url)} is plain http: whoever is on the way can replace the keys; use https,"
+            " or name the host in insecure_hosts if the network itself is trusted"
+        )
+    return parsed
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def same_origin(one: httpx2.URL, other: httpx2.URL) -> bool:
+    """Scheme, host and port are equal (RFC 6454 4)."""
+    return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+
+
+class Fetcher:
+    """GETs documents. Holds no connection, so that it survives a fork.
+
+    insecure_hosts: host names that may be spoken to in plain http. timeout: seconds for a whole request. ssl_context:
+    for a private certificate authority; the system's trust otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        insecure_hosts: frozenset[str] = frozenset(),
+        timeout: float = TIMEOUT,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.insecure_hosts, self.timeout = insecure_hosts, timeout
+        self._ssl_context = ssl_context
+
+    def get(
+        self, url: str, *, params: Mapping[str, str] | None = None, limit: int = MAX_DOCUMENT, patience: float = 0.0
+    ) -> Answer:
+        """The answer, if it is a 200 of at most `limit` bytes within the timeout and `patience` (seconds) more.
+
+        Blocks, and must not be called on an event loop. Raises ServiceUnreachable.
+        """
+        target = checked_url(url, self.insecure_hosts)
+        if params:
+            target = target.copy_merge_params(params)
+        try:
+            return asyncio.run(self._get(target, limit, self.timeout + patience))
+        except TimeoutError:
+            problem = f"no whole answer within {self.timeout + patience:g} s"
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            problem = f"{type(error).__name__}: {shown(str(error), 160)}"
+        except RuntimeError:  # no new threads or futures while the interpreter ends
+            problem = "the process is ending"
+        raise ServiceUnreachable(f"GET {shown(url, 200)} failed: {problem}")
+
+    async def _get(self, url: httpx2.URL, limit: int, seconds: float) -> Answer:
+        secure = url.scheme == "https"
+        if secure and self._ssl_context is None:
+            self._ssl_context = httpx2.create_ssl_context()
+        verify = self._ssl_context or True if secure else False
+        headers = {"Accept": "application/json, application/jwt, */*;q=0.1", "Accept-Encoding": "identity"}
+        async with (
+            # The deadline is for everything: an issuer that drips a byte a second outlasts limits on single reads.
+            asyncio.timeout(seconds),
+            httpx2.AsyncClient(verify=verify, trust_env=secure, timeout=seconds, headers=headers) as client,
+            client.stream("GET", url) as response,
+        ):
+            if response.status_code != 200:
+                # A redirect is not followed: it could lead to http, to another origin, or inside the network.
+                raise ServiceUnreachable(f"GET {shown(str(url), 200)} answered {response.status_code}, expected 200")
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise ServiceUnreachable(f"GET {shown(str(url), 200)} answered compressed, which was not asked for")
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > limit:
+                    raise ServiceUnreachable(f"GET {shown(str(url), 200)} answered more than {limit} bytes")
+            return Answer(bytes(body), response.headers)

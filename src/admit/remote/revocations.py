@@ -1,0 +1,183 @@
+"""RevocationFeed: follows what one issuer cuts off early, by long poll, and says when that is too old to believe."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from admit import clock
+from admit.clock import Clock, system_clock
+from admit.errors import (
+    ConfigurationError,
+    InvalidToken,
+    RevocationsUnavailable,
+    ServiceUnreachable,
+    Unavailable,
+    UnknownKey,
+    shown,
+)
+from admit.remote.background import Background
+from admit.tokens.revocation import MAX_PAGE, Page, RevocationSet
+from admit.tokens.waiting import WouldWait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from admit.remote.fetch import Fetcher
+    from admit.remote.jwks import JWKSClient
+    from admit.tokens.claims import Claims
+
+LIMIT: Final = timedelta(seconds=300)
+"""How long without news before nothing is judged: half the life of an access token."""
+_WAIT: Final = 25.0  # seconds of one long poll
+_PACE: Final = 0.1  # seconds between polls that bring something
+_IDLE_PACE: Final = 1.0  # and between those that an issuer without long poll answers at once
+_WARN_AFTER: Final = 30.0
+_MAX_SKEW: Final = 60.0  # seconds by which the issuer's clock may be ahead of this one
+_PATIENCE: Final = 5.0  # seconds that a caller waits for the first page
+
+log = logging.getLogger("admit.remote")
+
+
+class RevocationFeed:
+    """What one issuer cut off before its expiry, as Revocations for Verifier. No I/O before the first use.
+
+    issuer: as its pages say. url: of the feed, a function. keys: those that sign the feed and nothing else. limit:
+    how old the newest signed page may be before `check` raises RevocationsUnavailable. on_stale: "accept" takes
+    tokens unchecked from then on, but never before a first page was heard. clock: seconds since 1970. now: a
+    monotonic clock.
+
+    Age counts from the `iat` that the issuer signed, by this machine's clock, and from when the page was asked for,
+    by the monotonic clock: neither a replayed page nor a clock that is set back makes it younger.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        url: Callable[[], str],
+        keys: JWKSClient,
+        fetcher: Fetcher,
+        *,
+        limit: timedelta = LIMIT,
+        on_stale: Literal["fail_closed", "accept"] = "fail_closed",
+        wait: float = _WAIT,
+        clock: Clock = system_clock,
+        now: Clock = clock.monotonic,
+    ) -> None:
+        if limit <= timedelta():
+            raise ConfigurationError("the limit of a revocation feed's age must be positive")
+        if on_stale not in ("fail_closed", "accept"):
+            raise ConfigurationError(f"on_stale is 'fail_closed' or 'accept', not {shown(on_stale)}")
+        self._issuer, self._url, self._keys, self._fetcher = issuer, url, keys, fetcher
+        self._limit, self._accept, self._wait = limit.total_seconds(), on_stale == "accept", wait
+        self._clock, self._now = clock, now
+        self._set = RevocationSet()
+        self._feed: str | None = None
+        self._seq = self._purged = 0
+        self._iat = 0
+        self._until = self._until_now = float("-inf")
+        self._pid = 0
+        self._background = Background(self._poll, "admit-revocations", now)
+
+    def check(self, claims: Claims[Any], /) -> None:
+        """Raise RevokedToken, or RevocationsUnavailable where the newest page is missing or older than the limit."""
+        if self._pid != os.getpid() or self._clock() >= self._until or self._now() >= self._until_now:
+            self._catch_up()
+        self._set.check(claims)
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the issuer signed the newest page; None before the first. A metric: worry from 30 s on."""
+        return None if not self._iat else max(self._clock() - self._iat, 0.0)
+
+    def __len__(self) -> int:
+        """How many entries are in force."""
+        return len(self._set)
+
+    def start(self) -> None:
+        """Wait for a first page. Raises RevocationsUnavailable."""
+        self._catch_up()
+
+    def close(self) -> None:
+        """End the background thread; what is known ages from now on."""
+        self._background.close()
+
+    def open(self) -> None:
+        """Undo `close`."""
+        self._background.open()
+
+    def _fresh(self) -> bool:
+        return self._clock() < self._until and self._now() < self._until_now
+
+    def _catch_up(self) -> None:
+        try:
+            self._background.wake(at_once=False)  # after a fork no thread follows the feed any more
+            self._pid = os.getpid()
+            if self._fresh():
+                return
+            self._background.run(_PATIENCE, self._fresh)
+        except WouldWait:
+            raise
+        except Unavailable as error:
+            problem = str(error)
+        else:
+            if self._fresh():
+                return
+            problem = "the newest page is too old"
+        if self._accept and self._iat:
+            return
+        heard = "never" if not self._iat else f"{self.age:.0f} s ago"
+        raise RevocationsUnavailable(
+            f"revocations last heard {heard}, at most {self._limit:.0f} s are allowed: {problem}", 2
+        )
+
+    def _poll(self) -> float:
+        begun = self._now()
+        page = self._ask(None if self._feed is None else self._seq)
+        if page.feed != self._feed and not page.full:
+            page = self._ask(None)  # the feed began anew: what it says now is not about what is known here
+        moved = page.feed != self._feed or page.to != self._seq
+        self._take(page, begun)
+        if page.more:
+            return 0.0
+        return _PACE if moved else max(_IDLE_PACE - (self._now() - begun), _PACE)
+
+    def _ask(self, since: int | None) -> Page:
+        params = {"wait": f"{self._wait:g}"}
+        if since is not None:
+            params |= {"since": str(since), "epoch": self._feed or ""}
+        answer = self._fetcher.get(self._url(), params=params, limit=MAX_PAGE, patience=self._wait).body.strip()
+        try:
+            try:
+                return Page.read(answer, self._keys.current(), self._issuer)
+            except UnknownKey:
+                return Page.read(answer, self._keys.missing(None), self._issuer)
+        except InvalidToken as error:
+            raise ServiceUnreachable(f"the revocation feed's answer is refused: {error}") from None
+
+    def _take(self, page: Page, begun: float) -> None:
+        now = self._clock()
+        if page.iat > now + _MAX_SKEW:
+            raise ServiceUnreachable(
+                f"the revocation page was signed {page.iat - now:.0f} s in the future: mend this clock"
+            )
+        if page.iat < self._iat:
+            # An old answer once more, perhaps by someone who hides a revocation; of an old feed, too.
+            raise ServiceUnreachable("the revocation page is older than one that was heard before")
+        if not page.full and (page.feed != self._feed or page.since > self._seq or page.to < self._seq):
+            raise ServiceUnreachable("the revocation page goes back, leaves a gap, or belongs to another feed")
+        # Only ever added to: what was cut off stays so until its tokens are over, even if a restored issuer forgot.
+        self._set.apply(page.entries)
+        self._feed, self._seq = page.feed, page.to
+        if now > self._purged + 60:
+            self._set.purge(now)
+            self._purged = int(now)
+        if page.more:
+            return
+        if now - page.iat > _WARN_AFTER:
+            log.warning("the revocation feed of %s is %.0f s old", shown(self._issuer, 200), now - page.iat)
+        if page.iat > self._iat:  # the same page once more is no news
+            self._iat = page.iat
+            self._until, self._until_now = page.iat + self._limit, begun + self._limit
