@@ -1,4 +1,4 @@
-"""`jwt login`, `jwt refresh`, `jwt logout`: a session of one's own with a service; its tokens lie in a file of mode 0600."""
+"""`jwt login`, `jwt refresh`, `jwt logout`: one's own session with a service; its tokens lie in a file of mode 0600."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jwt serve`: the token service over HTTP. With no arguments it makes what it needs, listens on loopback and says where."""
+"""`jwt serve`: the token service over HTTP. With no arguments it makes what it needs, and listens on loopback."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def opened(settings: Settings) -> TokenService:
 def serve(config: Path | None, print_config: bool, **flags: Any) -> None:
     """Serve tokens over HTTP: login, refresh, revocation, keys.
 
-    With no arguments it makes its data folder, master key, database and first keys, listens on 127.0.0.1, and prints where.
-    A setting comes from its flag, else from the environment (in brackets), else from the TOML file, else from its default.
+    With no arguments it makes its data folder, master key, database and first keys, listens on 127.0.0.1, and prints
+    where. A setting comes from its flag, else from the environment, else from the TOML file, else from its default.
     """
     settings = read_settings(config, flags)
     if print_config:

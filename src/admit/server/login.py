@@ -34,7 +34,7 @@ async def login(context: Context, request: Request) -> Response:
             address=address(request),
         )
     except InvalidGrant as error:
-        # 401 and a scheme that makes no browser open a dialog; this is no RFC 6749 endpoint, whose invalid_grant is a 400
+        # 401, with a scheme that opens no dialog in a browser; RFC 6749's own endpoint answers invalid_grant with 400
         return refusal(401, error.code, error.public, {"WWW-Authenticate": f"Bearer {REALM}"})
     return rendered(pair)
 

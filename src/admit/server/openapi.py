@@ -110,6 +110,7 @@ _WANTED: Json = {
     "audience": _text("Whom the access token is for; only one that the client may have."),
 }
 _PUBLIC_OR_BASIC: list[Json] = [{}, {"client": []}]
+_SECONDS = r"^[0-9]{1,6}(\.[0-9]{1,6})?$"
 _NUMBERS: Json = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999_999}
 
 
@@ -213,7 +214,9 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
         "parameters": [
             _query("since", "The sequence number already known; without it, everything.", _NUMBERS),
             _query("epoch", "The feed that number belongs to; with another one, everything.", {"type": "string"}),
-            _query("wait", "Seconds to wait for news, at most 25, which is the default.", _NUMBERS),
+            _query(
+                "wait", "Seconds to wait for news; at most 25, the default.", {"type": "string", "pattern": _SECONDS}
+            ),
         ],
         "responses": _answers(
             {"200": _ok("A JWS of type revocations+jwt.", {"type": "string"}, "application/jwt")}, "400", "429"
@@ -275,3 +278,16 @@ def document(issuer: str) -> Json:
             },
         },
     }
+
+
+def embedded(method: str, path: str) -> Json:
+    """One operation that stands alone, for the document of another application: no references to our components."""
+    schemas = {"#/components/schemas/Error": _ERROR, "#/components/schemas/Tokens": _GRANTED}
+
+    def alone(value: Any) -> Any:
+        if isinstance(value, dict):
+            return schemas.get(value.get("$ref", "")) or {key: alone(below) for key, below in value.items()}
+        return [alone(below) for below in value] if isinstance(value, list) else value
+
+    operation: Json = alone(OPERATIONS[method, path])
+    return {key: value for key, value in operation.items() if key != "security"}

@@ -25,6 +25,8 @@ FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 
 _UTF8: Final = frozenset(("utf-8", "utf8"))
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_SECONDS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -63,13 +65,18 @@ class Parameters:
         return value
 
     def number(self, name: str) -> int | None:
-        """The value as a decimal number below 2**63, or None. Raises RefusedRequest for anything else."""
+        """The value as a decimal number below 10**18, or None. Raises RefusedRequest for anything else."""
         text = self.optional(name)
-        if text is None:
-            return None
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
+        if text is not None and not _NUMBER.fullmatch(text):
             raise RefusedRequest(f"the parameter {name} is not a decimal number")
-        return int(text)
+        return None if text is None else int(text)
+
+    def seconds(self, name: str) -> float | None:
+        """The value as seconds, such as 25 or 0.5, or None. Raises RefusedRequest for anything else."""
+        text = self.optional(name)
+        if text is not None and not _SECONDS.fullmatch(text):
+            raise RefusedRequest(f"the parameter {name} is not a number of seconds")
+        return None if text is None else float(text)
 
 
 async def read_body(request: Request, *, json: bool = False) -> Parameters:
@@ -94,7 +101,7 @@ def read_query(request: Request) -> Parameters:
 
 
 def header(request: Request, name: str) -> str | None:
-    """The one value of a header, or None. Raises RefusedRequest where it is repeated: readers differ in which they take."""
+    """The one value of a header, or None. Raises RefusedRequest where it is repeated: readers differ."""
     wanted = name.encode("ascii")
     values = [value for key, value in request.scope["headers"] if key == wanted]
     if len(values) > 1:

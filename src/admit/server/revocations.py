@@ -26,8 +26,8 @@ async def revocations(context: Context, request: Request) -> Response:
     what was revoked since, hence no-store; and never a 304, for only the signed iat renews freshness.
     """
     query = read_query(request)
-    since, epoch, wait = query.number("since"), query.optional("epoch"), query.number("wait")
+    since, epoch, wait = query.number("since"), query.optional("epoch"), query.seconds("wait")
     if since is not None:
-        seconds = MAX_WAIT if wait is None else min(float(wait), MAX_WAIT)
+        seconds = MAX_WAIT if wait is None else min(wait, MAX_WAIT)
         await context.feed.wait(since, epoch, seconds, address(request), gone=request.receive)
     return Response(await context.feed.answer(since, epoch), 200, NO_STORE, MEDIA_TYPE)
