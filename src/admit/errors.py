@@ -282,5 +282,8 @@ class ServiceUnreachable(Unavailable):
 
 def shown(value: object, limit: int = 64) -> str:
     """A value as an error message may show it: escaped (no log injection) and cut to `limit` characters."""
-    text = ascii(value[: limit + 1] if isinstance(value, str | bytes) else value)
+    try:
+        text = ascii(value[: limit + 1] if isinstance(value, str | bytes) else value)
+    except Exception:  # noqa: BLE001 - nested too deep, too many digits, or a repr that raises: never the caller's problem
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,4 +1,4 @@
-"""The table of signature algorithms: one row an algorithm, one pair of functions a family (RFC 7518 3, 8037, 8812, 9864, 9964).
+"""The table of signature algorithms, one row each, one pair of functions a family (RFC 7518 3, 8037, 8812, 9864, 9964).
 
 A row says everything that differs; `make_signer` and `make_checker` prepare a key once, so that a token costs only the
 primitive. A checker takes (signing input, signature in base64url) and raises BadSignature.
@@ -49,7 +49,9 @@ class Algorithm:
 
 
 def _refused() -> BadSignature:
-    return BadSignature("the signature does not match: the token was altered, or signed with another key under this kid")
+    return BadSignature(
+        "the signature does not match: the token was altered, or signed with another key under this kid"
+    )
 
 
 # --- HMAC (RFC 7518 3.2): a pre-keyed context is copied; compared in base64url, which is canonical by construction
@@ -57,10 +59,10 @@ def _refused() -> BadSignature:
 
 def _hmac_signer(row: Algorithm, secret: bytes) -> Sign:
     assert row.hash is not None  # noqa: S101 - narrows the type; the table gives every HMAC row a hash
-    keyed = HMAC(secret, row.hash())
+    keyed = HMAC(secret, row.hash()).copy
 
     def sign(data: bytes) -> bytes:
-        mac = keyed.copy()
+        mac = keyed()
         mac.update(data)
         return b64url_encode(mac.finalize())
 
@@ -84,7 +86,7 @@ def _hmac_checker(row: Algorithm, secret: bytes) -> Check:
 def _rsa_padding(row: Algorithm) -> padding.AsymmetricPadding:
     assert row.hash is not None  # noqa: S101
     if row.name.startswith("PS"):
-        return padding.PSS(padding.MGF1(row.hash()), row.hash.digest_size)
+        return padding.PSS(padding.MGF1(row.hash()), row.hash().digest_size)
     return padding.PKCS1v15()
 
 
@@ -109,6 +111,7 @@ def _rsa_checker(row: Algorithm, key: Any) -> Check:
 
 
 # --- ECDSA (RFC 7518 3.4): fixed-width r || s on the wire, DER for the primitive
+
 
 def _ecdsa_signer(row: Algorithm, key: Any) -> Sign:
     assert row.hash is not None  # noqa: S101
@@ -221,12 +224,17 @@ ALGORITHMS: Final = {row.name: row for row in _ROWS}
 """Every signature algorithm by its JOSE name. `none` is not there."""
 
 
+def _named(name: object) -> str:
+    # Arguments in the wrong order would put a secret here: only what is short enough for a name is shown.
+    return shown(name) if isinstance(name, str) and len(name) <= 20 else "that"
+
+
 def algorithm(name: str) -> Algorithm:
     """The row of that exact name. Raises UnsupportedAlgorithm."""
     row = ALGORITHMS.get(name) if isinstance(name, str) else None
     if row is None:
         raise UnsupportedAlgorithm(
-            f"no signature algorithm is called {shown(name)}; there are {', '.join(ALGORITHMS)}"
+            f"no signature algorithm is called {_named(name)}; there are {', '.join(ALGORITHMS)}"
             " (EdDSA is written Ed25519 or Ed448, RFC 9864)"
         )
     return row

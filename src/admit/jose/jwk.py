@@ -1,4 +1,4 @@
-"""Key material <-> JWK members (RFC 7517, RFC 7518 6, RFC 8037 2, RFC 9964 3). What a key may do is keys.py's affair."""
+"""Key material <-> JWK members (RFC 7517, RFC 7518 6, RFC 8037 2, RFC 9964 3). What a key may do is for keys.py."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ _THUMBPRINT: Final = {
     "OKP": ("crv", "kty", "x"),
     "AKP": ("alg", "kty", "pub"),
 }
+_RSA_BYTES: Final = 1024  # 8192 bits
 PRIVATE_MEMBERS: Final = frozenset(("k", "d", "p", "q", "dp", "dq", "qi", "oth", "priv"))
 
 
@@ -65,7 +66,7 @@ def read(jwk: Mapping[str, Any]) -> Material:
 
 
 def write(material: Material, *, private: bool) -> dict[str, str]:
-    """The JWK members of key material: `kty` and numbers only. Raises InvalidKey when asked for a private half not held."""
+    """The JWK members of key material: `kty` and numbers. Raises InvalidKey when asked for a private half not held."""
     secret, public = material
     if private and secret is None:
         raise InvalidKey("this key has no private half to export")
@@ -118,16 +119,18 @@ def _bytes(jwk: Mapping[str, Any], name: str, size: int | None = None) -> bytes:
     if not isinstance(value, str) or not value:
         raise InvalidKey(f"the JWK's {name} is missing or is not a string")
     try:
-        data = b64url_decode(value.encode("ascii"))
-    except (MalformedToken, UnicodeEncodeError):
+        data = b64url_decode(value.encode("ascii", "replace"))
+    except MalformedToken:
         raise InvalidKey(f"the JWK's {name} is not canonical base64url") from None
     if size is not None and len(data) != size:
         raise InvalidKey(f"the JWK's {name} has {len(data)} bytes instead of {size}")
     return data
 
 
-def _number(jwk: Mapping[str, Any], name: str) -> int:
+def _number(jwk: Mapping[str, Any], name: str, limit: int) -> int:
     data = _bytes(jwk, name)
+    if len(data) > limit:  # before any arithmetic, which would cost seconds
+        raise InvalidKey(f"the JWK's {name} has {len(data)} bytes, at most {limit} are read")
     if data[0] == 0:
         raise InvalidKey(f"the JWK's {name} begins with a zero byte (RFC 7518 2: Base64urlUInt is minimal)")
     return int.from_bytes(data)
@@ -141,22 +144,18 @@ def _read_oct(jwk: Mapping[str, Any]) -> Material:
 def _read_rsa(jwk: Mapping[str, Any]) -> Material:
     if "oth" in jwk:
         raise InvalidKey("RSA keys with more than two primes are not supported")
-    size = len(_bytes(jwk, "n")) * 8
-    if size > 8192 or len(_bytes(jwk, "e")) > 8:  # before any arithmetic: a huge modulus or exponent costs seconds
-        raise InvalidKey(f"the RSA key is too large: {size} bits, at most 8192, and an exponent of at most 64 bits")
-    numbers = rsa.RSAPublicNumbers(_number(jwk, "e"), _number(jwk, "n"))
+    numbers = rsa.RSAPublicNumbers(_number(jwk, "e", 8), _number(jwk, "n", _RSA_BYTES))
     if "d" not in jwk:
         if PRIVATE_MEMBERS & jwk.keys():
             raise InvalidKey("the JWK has private members but no d")
         return None, numbers.public_key()
-    d = _number(jwk, "d")
+    d = _number(jwk, "d", _RSA_BYTES)
     if {"p", "q", "dp", "dq", "qi"}.isdisjoint(jwk):
         p, q = sorted(rsa.rsa_recover_prime_factors(numbers.n, numbers.e, d), reverse=True)
-        crt = (rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q))
+        dp, dq, qi = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
     else:
-        p, q = _number(jwk, "p"), _number(jwk, "q")
-        crt = (_number(jwk, "dp"), _number(jwk, "dq"), _number(jwk, "qi"))
-    private = rsa.RSAPrivateNumbers(p, q, d, *crt, numbers).private_key()
+        p, q, dp, dq, qi = (_number(jwk, name, _RSA_BYTES) for name in ("p", "q", "dp", "dq", "qi"))
+    private = rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, numbers).private_key()
     return private, private.public_key()
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 
 from admit import clock
 from admit.errors import InvalidKey, MalformedToken, UnknownKey, UnsupportedAlgorithm, shown
@@ -15,22 +14,9 @@ from admit.jose import jwk as jwk_form
 from admit.jose import pem as pem_form
 from admit.jose.algorithms import ALGORITHMS, Algorithm, Check, Sign, algorithm
 from admit.jose.encoding import json_object
+from admit.jose.strength import RSA_BITS, refuse_weak
 
 MAX_KID: Final = 256  # thumbprints have 43 characters, a certificate's URL rarely over 200
-_RSA_BITS: Final = range(2048, 8193)  # RFC 7518 3.3 below; above, one verification costs milliseconds
-_P25519: Final = 2**255 - 19
-# y of every point whose order divides 8: under such a key a signature can verify for any message.
-_SMALL_ORDER_25519: Final = frozenset(
-    (
-        0,
-        1,
-        _P25519 - 1,
-        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
-        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
-    )
-)
-_P448: Final = 2**448 - 2**224 - 1
-_SMALL_ORDER_448: Final = frozenset((0, 1, _P448 - 1))
 
 
 class Key:
@@ -45,18 +31,19 @@ class Key:
     """The name a header carries: the algorithm's own, or the alias `EdDSA` where that was asked for."""
     algorithm: Algorithm
     kid: str
+    _material: jwk_form.Material
     key_ops: frozenset[str] | None
     """What the key may be used for (RFC 7517 4.3); None: not limited."""
 
     def __init__(
         self, material: jwk_form.Material, row: Algorithm, alg: str, kid: str | None, key_ops: frozenset[str] | None
     ) -> None:
-        _check_material(material, row)
+        refuse_weak(material[1], row)
         if kid is None:
             # A secret's hash would let anybody who sees the header test guesses of the secret.
             kid = clock.random_id() if row.symmetric else jwk_form.thumbprint(material)
-        if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID:
-            raise InvalidKey(f"kid must be a string of 1 to {MAX_KID} characters")
+        if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID or not kid.isprintable():
+            raise InvalidKey(f"kid must be a string of 1 to {MAX_KID} printable characters")
         values = {"_material": material, "algorithm": row, "alg": alg, "kid": kid, "key_ops": key_ops}
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -73,7 +60,7 @@ class Key:
             private = clock.random_bytes(row.minimum_bits // 8)
             return cls((private, private), row, alg, kid, None)
         if row.kty == "RSA":
-            if bits not in _RSA_BITS:
+            if type(bits) is not int or bits not in RSA_BITS:
                 raise InvalidKey(f"an RSA key has 2048 to 8192 bits, not {shown(bits)}")
             private = rsa.generate_private_key(65537, bits)
         elif row.kty == "EC":
@@ -95,7 +82,8 @@ class Key:
     @classmethod
     def from_pem(cls, data: bytes | str, alg: str, *, password: bytes | None = None, kid: str | None = None) -> Key:
         """A key from PEM: PKCS#8, PKCS#1, SEC1, SPKI or an X.509 certificate (whose trust is the caller's affair)."""
-        return cls._from_material(pem_form.read(_ascii(data), password), alg, kid)
+        text = data.encode("ascii", "replace") if isinstance(data, str) else data
+        return cls._from_material(pem_form.read(text, password), alg, kid)
 
     @classmethod
     def from_der(cls, data: bytes, alg: str, *, password: bytes | None = None, kid: str | None = None) -> Key:
@@ -118,27 +106,26 @@ class Key:
         here, by `alg` or by the one of `algorithms` that fits. `use`, `key_ops` and `crv` are enforced.
         """
         members = _members(jwk)
-        own = members.get("alg")
-        if own is not None and not isinstance(own, str):
-            raise InvalidKey("the JWK's alg is not a string")
-        if own is not None and alg is not None and not _same(own, alg, members.get("crv")):
+        for name in ("alg", "kid"):
+            if name in members and not isinstance(members[name], str):
+                raise InvalidKey(f"the JWK's {name} is not a string")
+        own: str | None = members.get("alg")
+        if own is not None and alg is not None and _row(own, members.get("crv")) is not _row(alg, members.get("crv")):
             raise InvalidKey(f"the JWK is for {shown(own)}, and {shown(alg)} was asked for")
-        name = own or alg or _implied(members, tuple(algorithms))
+        name = own if own is not None else alg if alg is not None else _implied(members, tuple(algorithms))
         row = _row(name, members.get("crv"))
         if row.kty != members.get("kty") or (row.crv is not None and row.crv != members.get("crv")):
             found = shown(members.get("crv") or members.get("kty"))
             raise InvalidKey(f"{row.name} takes a key of type {row.crv or row.kty}, this JWK's is {found}")
-        if members.get("use") not in (None, "sig"):
+        if "use" in members and members["use"] != "sig":  # null is not absence
             raise InvalidKey(f"the JWK's use is {shown(members['use'])}, and {row.name} signs ('sig')")
-        ops, kid = members.get("key_ops"), members.get("kid")
-        if ops is not None:
+        ops = members.get("key_ops")
+        if "key_ops" in members:
             if not isinstance(ops, list | tuple) or not all(isinstance(op, str) for op in ops) or not ops:
                 raise InvalidKey("the JWK's key_ops is not a list of strings")
             if len(set(ops)) != len(ops) or not {"sign", "verify"} & set(ops):
                 raise InvalidKey("the JWK's key_ops repeats itself or allows neither sign nor verify (RFC 7517 4.3)")
-        if "kid" in members and not isinstance(kid, str):
-            raise InvalidKey("the JWK's kid is not a string")
-        return cls(jwk_form.read(members), row, name, kid, None if ops is None else frozenset(ops))
+        return cls(jwk_form.read(members), row, name, members.get("kid"), None if ops is None else frozenset(ops))
 
     @property
     def private(self) -> bool:
@@ -179,7 +166,7 @@ class Key:
 
     @cached_property
     def sign(self) -> Sign:
-        """The prepared signer: signing input -> signature in base64url. Raises InvalidKey where the key may not sign."""
+        """The prepared signer: signing input -> signature in base64url. Raises InvalidKey where it may not sign."""
         if not self.private or (self.key_ops is not None and "sign" not in self.key_ops):
             raise InvalidKey(f"key {shown(self.kid)} cannot sign: it is public, or its key_ops forbid it")
         return self.algorithm.make_signer(self.algorithm, self._material[0])
@@ -195,8 +182,8 @@ class Key:
         """Whether a header's `alg` is this key's algorithm or its alias; case matters."""
         return alg == self.algorithm.name or alg in self.algorithm.aliases
 
-    def _identity(self) -> tuple[str, str, bool, str]:
-        return self.algorithm.name, self.kid, self.private, self.thumbprint()
+    def _identity(self) -> tuple[str, str, bool, frozenset[str] | None, str]:
+        return self.algorithm.name, self.kid, self.private, self.key_ops, self.thumbprint()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Key) and self._identity() == other._identity()
@@ -248,22 +235,25 @@ class KeySet:
         conflicts: set[str] = set()
         for index, member in enumerate(members):
             try:
-                key = Key.from_jwk(member, algorithms=allowed)
+                # A member that is text is no JWK: from_jwk would read JSON inside JSON.
+                key = Key.from_jwk(member if isinstance(member, Mapping) else {}, algorithms=allowed)
                 if allowed and not any(key.answers_to(name) for name in allowed):
-                    raise UnsupportedAlgorithm(f"its algorithm {key.alg} is not among those expected")  # noqa: TRY301
+                    raise UnsupportedAlgorithm(f"its algorithm {key.alg} is not among those expected")
             except (InvalidKey, UnsupportedAlgorithm) as error:
                 problems.append(f"key {index}: {error}")
+                if _claims_to_sign(member, error):
+                    conflicts.add(member["kid"])
                 continue
             if keys.setdefault(key.kid, key) != key:
                 conflicts.add(key.kid)
-        problems += [f"kid {shown(kid)} is claimed by different keys" for kid in sorted(conflicts)]
+        problems += [f"kid {shown(kid)} is claimed by different keys" for kid in sorted(conflicts & keys.keys())]
         usable = [key for kid, key in keys.items() if kid not in conflicts]
         if not usable:
             raise InvalidKey("the JWK Set holds no usable key: " + ("; ".join(problems[:5]) or "it is empty"))
         return cls(usable, problems=problems)
 
     def find(self, alg: str, kid: str | None) -> Key:
-        """The one key for a token's alg and kid. Raises UnknownKey, and MalformedToken where alg is not the key's own."""
+        """The one key for a token's alg and kid. Raises UnknownKey, and MalformedToken where alg is another."""
         if kid is None:
             fitting = [key for key in self if key.answers_to(alg)]
             if len(fitting) != 1:
@@ -315,16 +305,15 @@ def _members(document: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
     if not isinstance(document, str | bytes):
         raise InvalidKey(f"a JWK is a JSON object, not {type(document).__name__}")
     try:
-        return json_object(document.encode() if isinstance(document, str) else document)
-    except (MalformedToken, UnicodeEncodeError):
+        return json_object(document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document)
+    except MalformedToken:
         raise InvalidKey("the JWK or JWK Set is not strict JSON (UTF-8, one object, no duplicate members)") from None
 
 
-def _ascii(data: bytes | str) -> bytes:
-    try:
-        return data.encode("ascii") if isinstance(data, str) else data
-    except UnicodeEncodeError:
-        raise InvalidKey("PEM text is ASCII") from None
+def _claims_to_sign(member: object, error: Exception) -> bool:
+    """Whether a broken JWK claims its kid all the same: then nobody can say which key the issuer meant by it."""
+    signs = isinstance(member, Mapping) and "alg" in member and member.get("use", "sig") == "sig"
+    return signs and isinstance(error, InvalidKey) and isinstance(member.get("kid"), str)
 
 
 def _row(alg: str, crv: object) -> Algorithm:
@@ -333,19 +322,17 @@ def _row(alg: str, crv: object) -> Algorithm:
     return algorithm(alg)
 
 
-def _same(one: str, other: str, crv: object) -> bool:
-    return _row(one, crv) is _row(other, crv)
-
-
 def _implied(members: Mapping[str, Any], algorithms: tuple[str, ...]) -> str:
-    """The algorithm of a JWK that names none: what the caller expects of its type and curve, or its curve's only one."""
+    """The algorithm of a JWK that names none: what the caller expects of its kind, or its curve's only one."""
     kty, crv = members.get("kty"), members.get("crv")
     rows = [_row(name, crv) for name in algorithms]
     if not algorithms and kty in ("EC", "OKP"):
         rows = list(ALGORITHMS.values())
     fitting = {row.name for row in rows if row.kty == kty and row.crv in (None, crv)}
     if len(fitting) != 1:
-        raise InvalidKey(f"the JWK names no alg, and nothing says which one a {shown(crv or kty)} key is for; pass alg=")
+        raise InvalidKey(
+            f"the JWK names no alg, and nothing says which one a {shown(crv or kty)} key is for; pass alg="
+        )
     return fitting.pop()
 
 
@@ -356,46 +343,7 @@ def _check_allowed(algorithms: tuple[str, ...]) -> None:
         for row in rows:
             slot = (row.kty, row.name if row.kty == "AKP" else row.crv)
             if slot in seen:
-                raise UnsupportedAlgorithm(f"two algorithms for one key type and curve: {shown(name)} repeats {slot[0]}")
+                raise UnsupportedAlgorithm(
+                    f"two algorithms for one key type and curve: {shown(name)} repeats {slot[0]}"
+                )
             seen.add(slot)
-
-
-def _check_material(material: jwk_form.Material, row: Algorithm) -> None:
-    public = material[1]
-    if row.symmetric:
-        if not isinstance(public, bytes):
-            raise InvalidKey(f"{row.name} takes a secret, not a key pair")
-        if len(public) * 8 < row.minimum_bits:
-            raise InvalidKey(
-                f"a secret for {row.name} has at least {row.minimum_bits // 8} bytes, this one {len(public)} (RFC 7518 3.2);"
-                f" make one with Key.generate({row.name!r})"
-            )
-        if pem_form.looks_like_key_material(public):
-            raise InvalidKey("this secret is a key document (PEM, DER, SSH or JWK); a public key is no secret")
-    elif row.kty == "RSA":
-        if not isinstance(public, rsa.RSAPublicKey):
-            raise InvalidKey(f"{row.name} takes an RSA key")
-        exponent = public.public_numbers().e
-        if public.key_size not in _RSA_BITS or exponent < 65537 or not exponent & 1:
-            raise InvalidKey(f"an RSA key has 2048 to 8192 bits and an odd exponent from 65537; this one {public.key_size} bits")
-    elif row.kty == "EC":
-        if not isinstance(public, ec.EllipticCurvePublicKey) or jwk_form.curve_name(public.curve) != row.crv:
-            raise InvalidKey(f"{row.name} takes a key on {row.crv}")
-    else:
-        if not isinstance(public, row.public_type):  # type: ignore[arg-type]
-            raise InvalidKey(f"{row.name} takes a key made for {row.crv or row.name}")
-        _check_order(public)
-
-
-def _check_order(public: Any) -> None:
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        y = int.from_bytes(public.public_bytes(Encoding.Raw, PublicFormat.Raw), "little") & ((1 << 255) - 1)
-        weak = y >= _P25519 or y in _SMALL_ORDER_25519
-    elif isinstance(public, ed448.Ed448PublicKey):
-        y = int.from_bytes(public.public_bytes(Encoding.Raw, PublicFormat.Raw)[:56], "little")
-        weak = y >= _P448 or y in _SMALL_ORDER_448
-    else:
-        return
-    if weak:
-        raise InvalidKey("this Edwards-curve public key has a small order or is not canonical: any message could verify")
-

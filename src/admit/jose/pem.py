@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from binascii import a2b_base64
+from contextlib import suppress
 from typing import Any, Final
 
 from cryptography import x509
@@ -21,8 +23,7 @@ def read(data: bytes, password: bytes | None = None) -> Material:
 
     Raises InvalidKey. A certificate's signatures and dates are not looked at: whoever names it trusts it.
     """
-    if len(data) > MAX_PEM:
-        raise InvalidKey(f"the PEM text has {len(data)} bytes, at most {MAX_PEM} are read")
+    _check_size(data)
     if b"-----BEGIN CERTIFICATE-----" in data:
         return None, _load(lambda: x509.load_pem_x509_certificate(data).public_key())
     if b"PRIVATE KEY-----" in data:
@@ -34,9 +35,8 @@ def read(data: bytes, password: bytes | None = None) -> Material:
 
 
 def read_der(data: bytes, password: bytes | None = None) -> Material:
-    """The key in DER bytes: a private key, a public key or a certificate, told apart by trying each. Raises InvalidKey."""
-    if len(data) > MAX_PEM:
-        raise InvalidKey(f"the DER data has {len(data)} bytes, at most {MAX_PEM} are read")
+    """The key in DER bytes: a private key, a public key or a certificate, each tried in turn. Raises InvalidKey."""
+    _check_size(data)
     for load in (
         lambda: serialization.load_der_private_key(data, password),
         lambda: serialization.load_der_public_key(data),
@@ -51,7 +51,7 @@ def read_der(data: bytes, password: bytes | None = None) -> Material:
 
 
 def write(material: Material, *, private: bool, password: bytes | None = None, encoding: str = "PEM") -> bytes:
-    """PKCS#8 (encrypted under `password`, if one is given) or SPKI. Raises InvalidKey for secrets and missing halves."""
+    """PKCS#8 (encrypted under `password`, if given) or SPKI. Raises InvalidKey for secrets and missing halves."""
     secret, public = material
     form = _ENCODINGS.get(encoding)
     if form is None:
@@ -67,24 +67,35 @@ def write(material: Material, *, private: bool, password: bytes | None = None, e
 
 
 def looks_like_key_material(data: bytes) -> bool:
-    """Whether bytes are a PEM, DER, SSH or JWK document: as an HMAC secret it is a public key in disguise (CVE-2022-29217)."""
-    text = data.strip()
-    if b"-----BEGIN" in text or b"ssh-" in text[:64] or b"ecdsa-sha2-" in text[:64]:
+    """Whether bytes are a PEM, DER, SSH or JWK document: no secret, but a public key in disguise (CVE-2022-29217)."""
+    text = data.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").strip()  # UTF-16 and byte order marks hide nothing
+    if b"---- BEGIN" in text or b"-----BEGIN" in text or b"ssh-" in text[:64] or b"ecdsa-sha2-" in text[:64]:
         return True
     if text[:1] in (b"{", b"[") and (b'"kty"' in text or b'"keys"' in text):
         return True
-    if data[:1] == b"\x30":
-        try:
-            read_der(data)
-        except InvalidKey:
-            return False
-        return True
+    candidates = [data] if data[:1] == b"\x30" else []
+    if text[:1] == b"M":  # DER as base64 without its PEM lines, as some consoles show a realm's key
+        with suppress(ValueError):
+            candidates.append(a2b_base64(text))
+    for candidate in candidates:
+        with suppress(InvalidKey):
+            read_der(candidate)
+            return True
     return False
+
+
+def _check_size(data: bytes) -> None:
+    if not isinstance(data, bytes):
+        raise InvalidKey(f"a key document is bytes, not {type(data).__name__}")
+    if len(data) > MAX_PEM:
+        raise InvalidKey(f"the key document has {len(data)} bytes, at most {MAX_PEM} are read")
 
 
 def _load(load: Any) -> Any:
     try:
         return load()
-    except (ValueError, TypeError, NotBuiltIn, OverflowError):
+    except (ValueError, TypeError, NotBuiltIn, OverflowError, x509.InvalidVersion):
         # The library's message may describe the password or quote the input.
-        raise InvalidKey("the key cannot be read: damaged, of an unknown kind, or its password is missing or wrong") from None
+        raise InvalidKey(
+            "the key cannot be read: damaged, of an unknown kind, or its password is missing or wrong"
+        ) from None

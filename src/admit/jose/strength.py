@@ -1,0 +1,89 @@
+"""What key material must be: of its algorithm's kind, large enough, of a good order (RFC 7518 3, RFC 8725 3.5)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from admit.errors import InvalidKey
+from admit.jose.algorithms import Algorithm
+from admit.jose.jwk import curve_name
+from admit.jose.pem import looks_like_key_material
+
+RSA_BITS: Final = range(2048, 8193)  # RFC 7518 3.3 below; above, one verification costs milliseconds
+
+_P25519: Final = 2**255 - 19
+# y of every point whose order divides 8: under such a key a signature can verify for any message.
+_SMALL_ORDER_25519: Final = frozenset(
+    (
+        0,
+        1,
+        _P25519 - 1,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+    )
+)
+_P448: Final = 2**448 - 2**224 - 1
+_SMALL_ORDER_448: Final = frozenset((0, 1, _P448 - 1))
+
+_SMALL_PRIMES: Final = tuple(p for p in range(2, 168) if all(p % q for q in range(2, p)))
+# Infineon's broken generator (ROCA, CVE-2017-15361): its moduli are powers of 65537 modulo each of these primes.
+_ROCA: Final = {p: frozenset(pow(65537, power, p) for power in range(p)) for p in _SMALL_PRIMES[1:]}
+
+
+def refuse_weak(public: Any, row: Algorithm) -> None:
+    """Raise InvalidKey where a public half, or a secret, is not for that algorithm or gives no security with it."""
+    if row.symmetric:
+        _refuse_weak_secret(public, row)
+    elif row.kty == "RSA":
+        _refuse_weak_rsa(public, row)
+    elif row.kty == "EC":
+        if not isinstance(public, ec.EllipticCurvePublicKey) or curve_name(public.curve) != row.crv:
+            raise InvalidKey(f"{row.name} takes a key on {row.crv}")
+    else:
+        if not isinstance(public, row.public_type):  # type: ignore[arg-type]
+            raise InvalidKey(f"{row.name} takes a key made for {row.crv or row.name}")
+        _refuse_small_order(public)
+
+
+def _refuse_weak_secret(secret: Any, row: Algorithm) -> None:
+    if not isinstance(secret, bytes):
+        raise InvalidKey(f"{row.name} takes a secret, not a key pair")
+    if len(secret) * 8 < row.minimum_bits:
+        raise InvalidKey(
+            f"a secret for {row.name} has at least {row.minimum_bits // 8} bytes, this one {len(secret)}"
+            f" (RFC 7518 3.2); make one with Key.generate({row.name!r})"
+        )
+    if looks_like_key_material(secret):
+        raise InvalidKey("this secret is a key document (PEM, DER, SSH or JWK); a public key is no secret")
+
+
+def _refuse_weak_rsa(public: Any, row: Algorithm) -> None:
+    if not isinstance(public, rsa.RSAPublicKey):
+        raise InvalidKey(f"{row.name} takes an RSA key")
+    numbers = public.public_numbers()
+    if public.key_size not in RSA_BITS or numbers.e < 65537 or not numbers.e & 1:
+        raise InvalidKey(
+            f"an RSA key has 2048 to 8192 bits and an odd exponent from 65537; this one {public.key_size} bits"
+        )
+    if not all(numbers.n % prime for prime in _SMALL_PRIMES):
+        raise InvalidKey("this RSA modulus has a small factor: it is not the product of two large primes")
+    if all(numbers.n % prime in powers for prime, powers in _ROCA.items()):
+        raise InvalidKey("this RSA key was made by a generator whose keys can be factored (ROCA, CVE-2017-15361)")
+
+
+def _refuse_small_order(public: Any) -> None:
+    if isinstance(public, ed25519.Ed25519PublicKey):
+        bits, prime, small = 255, _P25519, _SMALL_ORDER_25519
+    elif isinstance(public, ed448.Ed448PublicKey):
+        bits, prime, small = 455, _P448, _SMALL_ORDER_448
+    else:
+        return
+    encoded = int.from_bytes(public.public_bytes(Encoding.Raw, PublicFormat.Raw), "little")
+    y = encoded & ((1 << bits) - 1)  # the bit above is the sign of x
+    if y >= prime or y in small:
+        raise InvalidKey(
+            "this Edwards-curve public key has a small order or is not canonical: any message could verify"
+        )
