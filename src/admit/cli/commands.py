@@ -1,0 +1,139 @@
+"""The table of commands, and how one is run. A command's module is imported only when that command runs."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final, TYPE_CHECKING
+
+import click
+
+from admit.cli.exits import MEANING, Exit, Stop, exit_code
+from admit.cli.output import safe
+from admit.errors import AdmitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+COMMANDS: Final = {
+    "decode": "admit.cli.decode:decode",
+    "verify": "admit.cli.verify:verify",
+    "sign": "admit.cli.sign:sign",
+    "key": "admit.cli.key:key",
+    "serve": "admit.cli.serve:serve",
+    "admin": "admit.cli.admin:admin",
+    "login": "admit.cli.login:login",
+    "refresh": "admit.cli.login:refresh",
+    "logout": "admit.cli.login:logout",
+    "demo": "admit.cli.demo:demo",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are data: name -> "module:attribute"."""
+
+    def __init__(self, name: str, table: Mapping[str, str], help: str, epilog: str = "") -> None:  # noqa: A002
+        super().__init__(name, help=help, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Every name, in the table's order."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of that name, imported now; None where there is none."""
+        if cmd_name not in self.table:
+            return None
+        module, _, attribute = self.table[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help: a command whose extra is not installed is in it all the same."""
+        rows = []
+        for name in self.table:
+            try:
+                command = self.get_command(ctx, name)
+            except ModuleNotFoundError as error:
+                rows.append((name, f"(needs {error.name}, which is not installed)"))
+            else:
+                rows.append((name, command.get_short_help_str(100) if command else ""))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command an argument names. An unknown one is not echoed whole: it may be a token."""
+        name = args[0]
+        if name not in self.table and not name.startswith("-"):
+            close = get_close_matches(name[:32], self.table, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(self.table)}"
+            if name.startswith("eyJ"):
+                hint = f"to look at a token: {ctx.command_path} decode TOKEN"
+            ctx.fail(f"no such command; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:  # noqa: ARG001
+    if wanted and not ctx.resilient_parsing:
+        from admit import __version__
+
+        click.echo(f"admit {__version__}")
+        ctx.exit()
+
+
+def _epilog(rows: Iterable[tuple[Exit, str]]) -> str:
+    return "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {meaning}" for code, meaning in rows)
+
+
+jwt: Final = LazyGroup(
+    "jwt",
+    COMMANDS,
+    help="Read, check and make JSON Web Tokens.\n\nA token is given as an argument, on stdin, as @FILE or as env:NAME; "
+    "'Bearer ', quotes and a header's name before it are taken off. A pipe gets JSON, a terminal something to read.",
+    epilog=_epilog(MEANING.items()),
+)
+jwt.params.append(
+    click.Option(
+        ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
+    )
+)
+
+
+def invoke(arguments: list[str], name: str) -> int:
+    """Run one command line, and answer its exit code. Errors that are meant for people become one line on stderr."""
+    try:
+        answer = jwt.main(arguments, prog_name=name, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return Exit.USAGE
+    except click.Abort:  # Ctrl-C at a prompt
+        click.echo(err=True)
+        return Exit.INTERRUPTED
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else name
+        _fail(path, f"{_plain(error)} (see {path} --help)")
+        return Exit.USAGE
+    except Stop as stop:
+        if str(stop):
+            _fail(name, str(stop))
+        return stop.code
+    except AdmitError as error:
+        _fail(name, str(error))
+        return exit_code(error)
+    return answer if isinstance(answer, int) else Exit.OK
+
+
+def _plain(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split())
+    if message.startswith("Got unexpected extra argument"):
+        return "Too many arguments."  # click echoes them, and one may be a token
+    return message
+
+
+def _fail(path: str, message: str) -> None:
+    sys.stdout.flush()
+    click.echo(f"{click.style(f'{path}:', fg='red')} {safe(message)}", err=True)

@@ -1,0 +1,50 @@
+"""`jwt decode`: what a token says, believed by nobody."""
+
+from __future__ import annotations
+
+import click
+
+from admit.cli.exits import Exit
+from admit.cli.input import read_token, token_argument
+from admit.cli.output import for_people, json_option, note, print_fields, print_json, print_sections
+from admit.cli.reading import Reading, read
+
+
+@click.command(short_help="Show what a token says, without verifying it.")
+@token_argument
+@json_option
+@click.option(
+    "--field", "fields", multiple=True, metavar="NAME", help="Only this claim (or header.NAME); may be repeated."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Do not remind of what is not verified.")
+def decode(token: tuple[str, ...], as_json: bool, fields: tuple[str, ...], quiet: bool) -> int:
+    """Show a token's header and claims. Nothing is verified: anybody could have written them.
+
+    A damaged or truncated token shows what can be read of it, says what is wrong and where, and ends with 15.
+    """
+    reading = read(read_token(token))
+    note("UNVERIFIED: anybody could have written this; jwt verify checks the signature.", quiet, "yellow")
+    if fields:
+        print_fields({"header": reading.header, "claims": reading.claims}, fields)
+    elif for_people(as_json):
+        print_sections(_sections(reading))
+    else:
+        print_json(
+            {
+                "verified": False,
+                "header": reading.header,
+                "claims": reading.claims,
+                **({"problems": reading.problems} if reading.problems else {}),
+            }
+        )
+    for problem in reading.problems:
+        note(f"damaged: {problem}", color="red")
+    return Exit.MALFORMED if reading.problems else Exit.OK
+
+
+def _sections(reading: Reading) -> dict[str, list[tuple[str, object]]]:
+    return {
+        "Header": list(reading.header.items()),
+        "Claims": list(reading.claims.items()),
+        f"Signature: {reading.signature} bytes, not checked": [],
+    }

@@ -1,0 +1,80 @@
+"""The entry point: whatever happens ends in one line and a documented exit code, never in a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final, NoReturn
+import contextlib
+
+# What may be absent, and the extra that brings it.
+EXTRAS: Final = {
+    "click": "cli",
+    "rich": "cli",
+    "httpx2": "client",
+    "sqlalchemy": "service",
+    "alembic": "service",
+    "argon2": "service",
+    "anyio": "service",
+    "starlette": "server",
+    "uvicorn": "server",
+    "jinja2": "server",
+    "prometheus_client": "server",
+    "psycopg": "postgres",
+}
+
+
+def main() -> NoReturn:
+    """Run `jwt` with the arguments of this process, and exit."""
+    name = os.path.basename(sys.argv[0])
+    sys.exit(run(sys.argv[1:], name if name in ("jwt", "admit") else "jwt"))
+
+
+def run(arguments: list[str], name: str = "jwt") -> int:
+    """Run one command, and answer its exit code (see `jwt --help`)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a token can hold what this terminal's encoding cannot say
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            code = _run(arguments, name)
+        except KeyboardInterrupt:
+            _say("")
+            code = 130
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter's own flush at exit must not complain of it again.
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return 141
+    return code
+
+
+def _run(arguments: list[str], name: str) -> int:
+    try:
+        from admit.cli.commands import invoke
+
+        return invoke(arguments, name)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is not None:
+            _say(f"{name}: this command needs more than the library alone: pip install 'admit[{extra}]'")
+            return 2
+        return _unexpected(error, name)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort: one line, and the code that says "unexpected"
+        return _unexpected(error, name)
+
+
+def _unexpected(error: Exception, name: str) -> int:
+    if os.environ.get("ADMIT_TRACEBACK"):
+        raise error
+    # Not its message: a library's text may quote a token or a key.
+    _say(f"{name}: unexpected {type(error).__name__}; set ADMIT_TRACEBACK=1 to see where, and please report it")
+    return 1
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)

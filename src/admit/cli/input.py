@@ -1,0 +1,120 @@
+"""What a command reads: a token in whatever wrapping it was copied with, bytes of files and stdin, and secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Final
+
+import click
+
+from admit.cli.exits import Exit, Stop
+from admit.cli.output import note
+
+MAX_INPUT: Final = 1024 * 1024  # a token has kilobytes, a key set hundreds of them; a log belongs elsewhere
+_QUOTES: Final = "\"'`"
+_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ \t]*(.*)", re.DOTALL)
+_SCHEME: Final = re.compile(r"\b(?:bearer|dpop)\s+([^\s\"'`,;]+)", re.IGNORECASE)
+
+token_argument = click.argument("token", nargs=-1, metavar="[TOKEN | @FILE | env:NAME | -]")
+
+
+def read_token(words: tuple[str, ...]) -> str:
+    """The token that a command was given, bare: from its argument, a file, the environment or stdin."""
+    given = " ".join(words)
+    if given in ("", "-"):
+        text = _stdin_token()
+        source = "stdin"
+    elif given.startswith("@"):
+        text, source = _text(read_bytes(given[1:])), given[1:]
+    elif given.startswith("env:"):
+        source = f"the environment variable {given[4:]}"
+        text = from_environment(given[4:])
+    else:
+        text, source = given, "the argument"
+    token = unwrap(text)
+    if not token:
+        raise Stop(f"no token: {source} is empty")
+    return token
+
+
+def unwrap(text: str) -> str:
+    """The token inside quotes, a header line, or a command with an Authorization header."""
+    text = text.strip().removeprefix("\ufeff").rstrip(",;").strip()
+    if len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]:
+        text = text[1:-1].strip()
+    found = _SCHEME.search(text)
+    if found:
+        return found[1]
+    header = _HEADER.fullmatch(text)
+    return header[1].strip().strip(_QUOTES) if header else text
+
+
+def read_bytes(path: str) -> bytes:
+    """All of a file, or of stdin where the path is "-"; at most `MAX_INPUT` bytes."""
+    try:
+        if path == "-":
+            data = sys.stdin.buffer.read(MAX_INPUT + 1)
+        else:
+            with open(path, "rb") as file:
+                data = file.read(MAX_INPUT + 1)
+    except OSError as error:
+        raise Stop(f"cannot read {path}: {error.strerror or type(error).__name__}") from None
+    except ValueError:  # a NUL in the name
+        raise Stop("cannot read a file of that name") from None
+    if len(data) > MAX_INPUT:
+        raise Stop(
+            f"{'stdin' if path == '-' else path} holds more than {MAX_INPUT // 1024} KiB; that is no token and no key",
+            Exit.MALFORMED,
+        )
+    return data
+
+
+def from_environment(name: str) -> str:
+    """A variable's value; the name alone is in argv, and in messages."""
+    value = os.environ.get(name)
+    if not value:
+        raise Stop(f"the environment variable {name} is not set, or empty")
+    return value
+
+
+def read_secret(path: str | None, variable: str | None, ask: bool, what: str) -> bytes | None:
+    """A secret from a file, the environment or a prompt; None where none of them is named.
+
+    A text file's last line end is no part of it. There is no way to give one in argv, where others can read it.
+    """
+    if (path is not None) + (variable is not None) + ask > 1:
+        raise Stop(f"the {what} is given in more than one way")
+    if path is not None:
+        data = read_bytes(path)
+        bare = data.removesuffix(b"\n").removesuffix(b"\r")
+        secret = bare if bare.isascii() and bare.decode("ascii").isprintable() else data
+        if not secret:
+            raise Stop(f"{path} is empty")
+        return secret
+    if variable is not None:
+        return os.fsencode(from_environment(variable))
+    return prompt(what).encode() if ask else None
+
+
+def prompt(what: str, confirm: bool = False) -> str:
+    """Ask at the terminal, showing nothing of the answer."""
+    try:
+        with open("/dev/tty", "rb"):
+            pass
+    except OSError:
+        raise Stop(f"there is no terminal to ask for the {what} at; give it in a file or the environment") from None
+    answer: str = click.prompt(what.capitalize(), hide_input=True, err=True, confirmation_prompt=confirm)
+    return answer
+
+
+def _stdin_token() -> str:
+    if not sys.stdin.isatty():
+        return _text(read_bytes("-"))
+    note("Paste a token and press Enter:")
+    return _text(sys.stdin.buffer.readline(MAX_INPUT))
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")

@@ -1,0 +1,120 @@
+"""What a command writes: colors and alignment for people, plain JSON for pipes, remarks on stderr, files that only their owner reads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import Any, Final, TYPE_CHECKING
+
+import click
+
+from admit import clock
+from admit.cli.exits import Stop
+from admit.cli.times import is_time, moment, relative
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_TIMES: Final = frozenset(("exp", "nbf", "iat", "auth_time", "updated_at"))
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, in a terminal too.")
+
+
+def safe(text: str) -> str:
+    """Text that cannot steer a terminal: control characters, and those that turn the reading direction, are escaped."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """A value as JSON; every character that does not print is escaped."""
+    return "\n".join(map(safe, json.dumps(value, ensure_ascii=False, indent=indent, default=str).split("\n")))
+
+
+def for_people(as_json: bool) -> bool:
+    """Whether stdout is read by a person."""
+    return not as_json and sys.stdout.isatty()
+
+
+def note(message: str, quiet: bool = False, color: str | None = None) -> None:
+    """A remark on stderr: never part of the answer."""
+    if not quiet:
+        sys.stdout.flush()
+        # click takes the color away where stderr is no terminal; NO_COLOR is its reader's wish (no-color.org).
+        click.echo(
+            click.style(safe(message), fg=color) if color and not os.environ.get("NO_COLOR") else safe(message),
+            err=True,
+        )
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    click.echo(to_json(value, indent=2))
+
+
+def print_fields(members: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> None:
+    """One value a line: a claim, or after `header.` a header parameter. Strings are bare, all else is JSON."""
+    for name in names:
+        place, _, rest = name.partition(".")
+        if name in members["claims"]:
+            value = members["claims"][name]
+        elif place == "header" and rest in members["header"]:
+            value = members["header"][rest]
+        else:
+            from admit.cli.exits import Exit
+
+            raise Stop(f"the token has no {safe(name)}", Exit.CLAIMS)
+        click.echo(safe(value) if isinstance(value, str) else to_json(value))
+
+
+def print_sections(sections: Mapping[str, Iterable[tuple[str, object]]]) -> None:
+    """Titled, aligned rows of names and JSON values; times are also said in words."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    now = clock.system_clock()
+    console = Console(highlight=False, markup=False, emoji=False)
+    width = max((len(safe(name)) for rows in sections.values() for name, _ in rows), default=0)
+    for title, rows in sections.items():
+        table = Table.grid(padding=(0, 2))
+        table.add_column(min_width=min(width, 24), style="cyan", overflow="fold")
+        table.add_column(overflow="fold")
+        for name, value in rows:
+            text = Text(to_json(value), style=_style(value))
+            if name in _TIMES and isinstance(value, int | float) and is_time(value):
+                text.append(f"  {relative(value, now)} ({moment(value)})", style="default")
+            table.add_row(Text(safe(name)), text)
+        console.print(Text(title, style="bold"))
+        console.print(table)
+
+
+def _style(value: object) -> str:
+    return "green" if isinstance(value, str) else "magenta" if isinstance(value, int | float) else "default"
+
+
+def write_file(path: str, data: bytes, force: bool) -> None:
+    """A file that only its owner reads (0600). One that is there already is left alone, unless `force` replaces it whole."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    # With force, beside it and then in its place: no moment with half a key, and never through somebody's symbolic link.
+    target = f"{path}.{clock.random_id()}" if force else path
+    try:
+        descriptor = os.open(target, flags, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if force:
+                os.replace(target, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(target)
+            raise
+    except FileExistsError:
+        raise Stop(f"{path} is there already; --force replaces it") from None
+    except OSError as error:
+        raise Stop(f"cannot write {path}: {error.strerror or type(error).__name__}") from None
+    except ValueError:
+        raise Stop("cannot write a file of that name") from None

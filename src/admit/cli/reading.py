@@ -1,0 +1,175 @@
+"""Reading a token that may be damaged: what can be read, and what is wrong and where. Nothing here verifies or is strict."""
+
+from __future__ import annotations
+
+import json
+from binascii import a2b_base64
+from dataclasses import dataclass
+from typing import Any, Final, TYPE_CHECKING
+
+from admit.errors import MalformedToken, shown
+from admit.jose import header as headers
+from admit.jose.encoding import MAX_DEPTH, MAX_TOKEN, b64url_decode, json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_URL: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+_TO_STANDARD: Final = str.maketrans("-_", "+/")
+_SPACE: Final = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a token says of itself, as far as it can be read. Anybody could have written it."""
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+    signature: int
+    """Bytes of the signature."""
+    problems: tuple[str, ...]
+    """What is wrong and where, in words; empty for a well-formed token. Characters are counted from 1."""
+
+
+def read(token: str) -> Reading:
+    """Read what can be read. Never raises for what a token holds."""
+    problems: list[str] = []
+    if len(token) > MAX_TOKEN:
+        problems.append(f"the token has {len(token)} characters; verifiers read {MAX_TOKEN} unless told otherwise")
+    dots = token.count(".")
+    head, _, rest = token.partition(".")
+    body, _, signature = rest.partition(".")
+    if dots == 0:
+        problems.append(f"the token ends inside its header, after {len(token)} characters: there is no dot")
+    elif dots == 1:
+        problems.append(f"the token ends inside its claims, after {len(token)} characters: there is no signature")
+    elif dots == 4:
+        problems.append("this is an encrypted token (JWE): only its header can be read without the key")
+    elif dots != 2:
+        problems.append(f"the token has {dots + 1} parts instead of 3")
+    header = _members("header", head, 1, problems)
+    if header and not problems:
+        try:
+            headers.parse(head.encode("ascii"))
+        except MalformedToken as error:
+            problems.append(str(error))
+    if dots == 4:
+        return Reading(header, {}, 0, tuple(problems))
+    claims = _members("payload", body, len(head) + 2, problems) if dots else {}
+    signed = 0
+    if dots > 1:
+        start = len(head) + len(body) + 3
+        signed = len(_bytes("signature", signature.partition(".")[0], start, problems))
+        if not signature:
+            problems.append(f"the signature is empty, at character {start}")
+    return Reading(header, claims, signed, tuple(problems))
+
+
+def _bytes(name: str, part: str, start: int, problems: list[str]) -> bytes:
+    """What a part's base64url spells, whatever else is in it."""
+    foreign = [(index, character) for index, character in enumerate(part) if character not in _URL]
+    if foreign:
+        index, character = foreign[0]
+        more = f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else ""
+        problems.append(
+            f"the {name} holds {shown(character)} at character {start + index}, which is not base64url{more}"
+        )
+    text = "".join(c for c in part.translate(_TO_STANDARD) if c in _URL or c in "+/")
+    if len(text) % 4 == 1:
+        problems.append(
+            f"the {name} ends in the middle of a byte, at character {start + len(part) - 1}: characters are missing"
+        )
+        text = text[:-1]
+    elif not foreign:
+        try:
+            b64url_decode(part.encode("ascii"))
+        except MalformedToken:
+            where = start + len(part) - 1
+            problems.append(
+                f"the {name}'s last character, {where}, sets spare bits: it was changed, or characters are missing"
+            )
+    return a2b_base64(text + "=" * (-len(text) % 4))
+
+
+def _members(name: str, part: str, start: int, problems: list[str]) -> dict[str, Any]:
+    if not part:
+        problems.append(f"the {name} is empty, at character {start}")
+        return {}
+    data = _bytes(name, part, start, problems)
+    try:
+        return json_object(data)
+    except MalformedToken as error:
+        strict = str(error)
+    text = data.decode("utf-8", "replace")
+    members, wrong = _scan(text)
+    if not wrong:
+        wrong = strict
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        wrong += f"; its bytes stop being UTF-8 at byte {error.start + 1}"
+    problems.append(f"the {name} is damaged: {wrong}")
+    return members
+
+
+def _scan(text: str) -> tuple[dict[str, Any], str]:
+    """The members of a JSON object up to where it breaks off, and what is wrong there (nothing, if it does not)."""
+    decoder = json.JSONDecoder(parse_constant=str)
+    members: dict[str, Any] = {}
+    doubled: list[str] = []
+    at = _skip(text, 0)
+    if text[at : at + 1] != "{":
+        return members, "its JSON does not begin with {"
+    at = _skip(text, at + 1)
+    last = ""
+    while text[at : at + 1] != "}":
+        name, at, good = _value(decoder.raw_decode, text, at)
+        colon = _skip(text, at)
+        if not good or not isinstance(name, str) or text[colon : colon + 1] != ":":
+            after = f" after the member {shown(last)}" if last else ""
+            return members, f"its JSON breaks off{after}, at byte {_byte(text, at)} of {_byte(text, len(text)) - 1}"
+        value, at, good = _value(decoder.raw_decode, text, _skip(text, colon + 1))
+        comma = _skip(text, at)
+        if not good or text[comma : comma + 1] not in ("", ",", "}"):
+            where = f"at byte {_byte(text, at)} of {_byte(text, len(text)) - 1}"
+            return members, f"its JSON breaks off inside the member {shown(name)}, {where}"
+        if name in members:
+            doubled.append(name)
+        members[name] = value
+        last = name
+        at = _skip(text, comma + 1) if text[comma : comma + 1] == "," else comma
+    if doubled:
+        return members, f"the member {shown(doubled[0])} is there more than once; the last one is shown"
+    return members, "its JSON goes on after the end of the object" if text[at + 1 :].strip(_SPACE) else ""
+
+
+def _value(decode: Callable[[str, int], tuple[Any, int]], text: str, at: int) -> tuple[Any, int, bool]:
+    try:
+        value, end = decode(text, at)
+    except (ValueError, RecursionError):  # not JSON, more digits than Python reads, or nested without end
+        return None, at, False
+    return (value if _shallow(value) else f"(nested more than {MAX_DEPTH} levels deep)"), end, True
+
+
+def _shallow(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _SPACE:
+        at += 1
+    return at
+
+
+def _byte(text: str, at: int) -> int:
+    return len(text[:at].encode("utf-8", "replace")) + 1
