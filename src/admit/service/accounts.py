@@ -1,15 +1,222 @@
-"""Accounts."""
+"""Accounts: immutable random ids, names normalized once, and the epoch that cuts a user off."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import unicodedata
+from typing import TYPE_CHECKING, Final, Protocol
+
+from sqlalchemy import RowMapping, insert, select, update
+
+from admit import clock
+from admit.errors import ConfigurationError, InvalidRequest, StorageUnavailable
+from admit.service import audit, revocation
+from admit.service.clients import PREFIX
+from admit.service.results import User
+from admit.service.schema import users
+
+if TYPE_CHECKING:
+    from admit.service.core import Core
+    from admit.service.passwords import Passwords
+    from admit.service.storage import Storage, Tx
+
+_LONGEST: Final = 255
 
 
 class UserStore(Protocol):
-    """An application's own user table. Both methods are called from worker threads."""
+    """An application's own user table. Both methods are called from worker threads.
+
+    They are two, so that the service can read the user's epoch in between: a password changed while it is being checked
+    then leaves no session behind. After a change call `logout_everywhere`.
+    """
 
     def find(self, name: str) -> str | None:
-        """The immutable id of the user who logs in under that name; None for nobody, or a user who may not log in."""
+        """The immutable id of the user of that name; None for nobody, or a user who may not log in."""
 
     def check(self, sub: str | None, password: str) -> bool:
-        """Whether it is that user's password. With sub None, spend the usual time and answer False (no user probing)."""
+        """Whether it is that user's password. With None, spend the usual time and answer False: no user probing."""
+
+
+class BuiltInUsers:
+    """The UserStore of the built-in table."""
+
+    def __init__(self, storage: Storage, passwords: Passwords) -> None:
+        self._storage, self._passwords = storage, passwords
+
+    def find(self, name: str) -> str | None:
+        """The id of the user of that name."""
+        normal = normalized(name)
+        if normal is None:
+            return None
+        return self._storage.read(lambda tx: tx.execute(select(users.c.id).where(users.c.name == normal)).scalar())
+
+    def check(self, sub: str | None, password: str) -> bool:
+        """Whether it is that user's password; a hash of older parameters is renewed on the way."""
+        stored: str | None = None
+        if sub is not None:
+            query = select(users.c.password_hash).where(users.c.id == sub)
+            stored = self._storage.read(lambda tx: tx.execute(query).scalar())
+        if not self._passwords.check(stored, password):
+            return False
+        if stored is not None and self._passwords.outdated(stored):
+            renewed = self._passwords.hash(password)
+            swap = update(users).where(users.c.id == sub, users.c.password_hash == stored).values(password_hash=renewed)
+            try:
+                self._storage.write(lambda tx: tx.execute(swap))
+            except StorageUnavailable:
+                return True  # the next login renews it
+        return True
+
+
+class Users:
+    """The users of a service: `service.users`. Where they are an application's own: get, disable and enable only."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def add(self, name: str, password: str) -> User:
+        """Add a user. Raises InvalidRequest where the name is taken or cannot be one, or the password is too short."""
+        self._must_be_built_in()
+        normal = normalized(name)
+        if normal is None:
+            raise InvalidRequest(
+                "a user name has 1 to 255 characters, without spaces or control characters (RFC 8265 3.3)"
+            )
+        values = {
+            "id": clock.random_id(),
+            "name": normal,
+            "password_hash": self._core.passwords.hash(password),
+            "epoch": 0,
+        }
+
+        def change(tx: Tx) -> User:
+            row = tx.execute(insert(users).returning(*users.c), [values | {"created_at": tx.now}]).mappings().one()
+            audit.record(tx, "user.added", sub=values["id"])
+            return _read(row)
+
+        return self._core.write(change, taken=InvalidRequest("a user of that name exists"))
+
+    def list(self, after: str = "", limit: int = 100) -> list[User]:
+        """Users by id, beginning after one."""
+        query = select(users).where(users.c.id > after).order_by(users.c.id).limit(limit)
+        return self._core.read(lambda tx: [_read(row) for row in tx.execute(query).mappings()])
+
+    def get(self, sub: str) -> User | None:
+        """The user of that id."""
+        return self._one(select(users).where(users.c.id == sub)) if _possible(sub) else None
+
+    def find(self, name: str) -> User | None:
+        """The user of that name, however it is spelled."""
+        normal = normalized(name)
+        return None if normal is None else self._one(select(users).where(users.c.name == normal))
+
+    def disable(self, sub: str) -> None:
+        """Refuse the user from now on, end every session, cut off every access token. Raises InvalidRequest for nobody."""
+        self._core.write(lambda tx: raise_epoch(tx, sub, self._core.own_users, "user.disabled", disable=True))
+
+    def enable(self, sub: str) -> None:
+        """Let a disabled user log in again; what was cut off stays so. Raises InvalidRequest for nobody."""
+
+        def change(tx: Tx) -> bool:
+            on = update(users).where(users.c.id == sub).values(disabled_at=None).returning(users.c.id)
+            if tx.execute(on).scalar() is None:
+                return False
+            audit.record(tx, "user.enabled", sub=sub)
+            return True
+
+        if not _possible(sub) or not self._core.write(change):
+            raise InvalidRequest("there is no user of that id")
+
+    def set_password(self, sub: str, password: str) -> None:
+        """Give a user a new password; ends every session, as a thief may hold one. Raises InvalidRequest."""
+        self._must_be_built_in()
+        renewed = self._core.passwords.hash(password)
+
+        def change(tx: Tx) -> None:
+            tx.execute(update(users).where(users.c.id == sub).values(password_hash=renewed))
+            raise_epoch(tx, sub, False, "user.password")
+
+        self._core.write(change)
+
+    def _one(self, query: object) -> User | None:
+        row = self._core.read(lambda tx: tx.execute(query).mappings().one_or_none())  # type: ignore[call-overload]
+        return None if row is None else _read(row)
+
+    def _must_be_built_in(self) -> None:
+        if self._core.own_users:
+            raise ConfigurationError(
+                "the users are in the application's own table: change them there, then logout_everywhere"
+            )
+
+
+def raise_epoch(tx: Tx, sub: str, own_users: bool, event: str, *, disable: bool = False) -> None:
+    """Cut a user off: no session of a lower epoch refreshes, no access token of a lower epoch passes.
+
+    Login locks the same row in the transaction that inserts its session, so none can slip past. Raises InvalidRequest for
+    a subject that is nobody's.
+    """
+    if not _possible(sub):
+        raise InvalidRequest("there is no user of that id")
+    values = {"epoch": users.c.epoch + 1} | ({"disabled_at": tx.now} if disable else {})
+    epoch = tx.execute(update(users).where(users.c.id == sub).values(values).returning(users.c.epoch)).scalar()
+    if epoch is None:
+        if not own_users:
+            raise InvalidRequest("there is no user of that id")
+        check_own_id(sub)
+        # Not seen here before, and yet perhaps logging in at this moment: that login began with epoch 0.
+        epoch = 1
+        add_row(tx, sub, epoch, disabled_at=tx.now if disable else None)
+    audit.record(tx, event, sub=sub)
+    revocation.cut_off(tx, revocation.CutOff("sub", sub, epoch))
+
+
+def lock(tx: Tx, sub: str) -> RowMapping | None:
+    """The user's epoch and whether it is disabled, held until the transaction ends; None without a row."""
+    row = tx.execute(select(users.c.epoch, users.c.disabled_at).where(users.c.id == sub).with_for_update())
+    return row.mappings().one_or_none()
+
+
+def add_row(tx: Tx, sub: str, epoch: int, disabled_at: int | None = None) -> None:
+    """The row that Admit keeps of an application's own user."""
+    tx.execute(insert(users), [{"id": sub, "epoch": epoch, "disabled_at": disabled_at, "created_at": tx.now}])
+
+
+def standing(tx: Tx, sub: str) -> tuple[int, bool]:
+    """The user's epoch, and whether it is disabled. (0, False) for one never seen here."""
+    row = tx.execute(select(users.c.epoch, users.c.disabled_at).where(users.c.id == sub)).one_or_none()
+    return (0, False) if row is None else (row.epoch, row.disabled_at is not None)
+
+
+def check_own_id(sub: str) -> None:
+    """Raise ConfigurationError for an id that an application's table must not give a user."""
+    if not _possible(sub) or sub.startswith(PREFIX):
+        raise ConfigurationError(
+            f"a user id has 1 to {_LONGEST} printable characters and does not begin with {PREFIX!r}"
+        )
+
+
+def normalized(name: str) -> str | None:
+    """The one spelling of a user name (RFC 8265 3.3, UsernameCaseMapped), or None for what cannot be one."""
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST:
+        return None
+    wide = ("<wide>", "<narrow>")
+    mapped = (
+        unicodedata.normalize("NFKC", character) if unicodedata.decomposition(character).startswith(wide) else character
+        for character in name
+    )
+    text = unicodedata.normalize("NFC", "".join(mapped).lower())
+    # RFC 8264 4.2: letters, digits, marks and ASCII signs; nothing with a compatibility equivalent, so no two look-alikes
+    for character in text:
+        category = unicodedata.category(character)
+        if not ("!" <= character <= "~" or category[0] == "L" or category in ("Mn", "Mc", "Nd")):
+            return None
+    return text if unicodedata.normalize("NFKC", text) == text and len(text) <= _LONGEST else None
+
+
+def _possible(sub: str) -> bool:
+    return isinstance(sub, str) and 0 < len(sub) <= _LONGEST and sub.isprintable()
+
+
+def _read(row: RowMapping) -> User:
+    names = ("id", "name", "epoch")
+    created = row["created_at"] / 1000
+    return User(**{name: row[name] for name in names}, disabled=row["disabled_at"] is not None, created_at=created)

@@ -1,22 +1,44 @@
-"""TokenService: the whole service behind one object. Plain calls; each is one transaction (AsyncTokenService is in aio.py)."""
+"""TokenService: the whole service behind one object. Plain calls, each one transaction; AsyncTokenService is in aio.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
-from admit.clock import Clock
+from admit.clock import Clock, system_clock
+from admit.errors import ConfigurationError, InvalidRequest
+from admit.jose.algorithms import algorithm as algorithm_row
+from admit.jose.keys import Key
+from admit.service import (
+    accounts,
+    audit,
+    cleanup,
+    clients,
+    core as parts,
+    feed,
+    keys,
+    login,
+    migrations,
+    passwords,
+    refresh,
+    sessions,
+    tokens,
+)
+from admit.service.accounts import BuiltInUsers, Users, UserStore
+from admit.service.clients import FIRST_PARTY, Clients
+from admit.service.follower import Follower
+from admit.service.keys import Keys
+from admit.service.master import master_keys
 from admit.service.policy import Policy
-from admit.service.results import AccessToken, AuditEvent, Client, NewClient, Session, SigningKey, TokenPair, User
-
-if TYPE_CHECKING:
-    from admit.tokens.verifier import Verifier
+from admit.service.results import AccessToken, AuditEvent, Client, Session, TokenPair
+from admit.service.storage import Storage
+from admit.tokens.verifier import Unchecked, Verifier
 
 E = TypeVar("E")
-FIRST_PARTY = "client.first-party"
+_DEFAULT = Policy()
 
 
 class TokenService:
@@ -28,11 +50,13 @@ class TokenService:
     users: the application's own user table (UserStore); without it, the built-in one.
     claims: called with the sub at login and refresh, answers further claims for the access token.
     master_key: 32 bytes, {version: 32 bytes} (the highest wraps), or the path of a file; without it, on SQLite, a file
-    beside the database (`auth.db.key`, mode 0600), made only while the database holds nothing wrapped.
+    beside the database (`auth.db.key`, mode 0600). A missing file is made only while the database holds nothing wrapped.
+    algorithm: of access tokens; asymmetric only, since with HMAC every verifier could mint.
     on_event: called with each AuditEvent after its transaction committed; its exceptions are swallowed.
     clock: for tests; without it, the database's own clock decides.
-    Raises ConfigurationError (wrong or missing master key, contradictory settings), StorageUnavailable.
-    Every method may raise StorageUnavailable (503): nothing was judged, the caller may try again.
+
+    Raises ConfigurationError (wrong or missing master key, contradictory settings), StorageUnavailable. Every method may
+    raise StorageUnavailable (503): nothing was judged, the caller may try again.
     """
 
     def __init__(
@@ -46,18 +70,61 @@ class TokenService:
         claims: Callable[[str], Mapping[str, object]] | None = None,
         master_key: bytes | Mapping[int, bytes] | Path | None = None,
         algorithm: str = "ES256",
-        policy: Policy = Policy(),
+        policy: Policy = _DEFAULT,
         on_event: Callable[[AuditEvent], None] | None = None,
         clock: Clock | None = None,
-    ) -> None: ...
-
-    users: Users  # .add(name, password) -> User; .list(after="", limit=100) -> list[User]; .get(sub); .find(name) -> User | None
-    # .disable(sub); .enable(sub); .set_password(sub, password)      (users() of an own store: disable/enable/get only)
-    clients: Clients  # .add(name, *, grants, audiences, scopes=(), confidential=True) -> NewClient; .list() ; .get(id); .disable(id)
-    # .authenticate(client_id, client_secret) -> Client   (InvalidClient)
-    keys: Keys  # .list() -> list[SigningKey]; .rotate(force=False) -> SigningKey; .revoke(kid); .step() -> bool
-    issuer: str
-    policy: Policy
+    ) -> None:
+        if not isinstance(issuer, str) or not issuer:
+            raise ConfigurationError("issuer is a non-empty string")
+        if algorithm_row(algorithm).symmetric:
+            raise ConfigurationError("the service signs with key pairs only: with HMAC every verifier could mint")
+        audiences = (audience,) if isinstance(audience, str) else tuple(audience)
+        if not audiences or not all(isinstance(item, str) and item for item in audiences):
+            raise ConfigurationError("audience is one or several non-empty strings")
+        self.issuer, self.policy, self._audiences, self._clock = issuer, policy, audiences, clock or system_clock
+        first_party = Client(
+            id=FIRST_PARTY,
+            confidential=False,
+            grants=frozenset((clients.PASSWORD, clients.REFRESH)),
+            audiences=audiences,
+            scopes=frozenset((scopes,) if isinstance(scopes, str) else scopes),
+        )
+        self._storage = storage = Storage(database, clock)
+        migrations.prepare(storage)
+        master = master_keys(master_key, storage, needed=storage.read(keys.wrapped_rows))
+        ready = {alg: Key.generate(alg) for _, alg in keys.uses(algorithm)}  # outside: RSA takes 100 ms and more
+        storage.write(
+            lambda tx: keys.lay(tx, master, algorithm, policy, lambda alg: ready.pop(alg, None) or Key.generate(alg))
+        )
+        follower = Follower(
+            storage,
+            master,
+            issuer=issuer,
+            algorithm=algorithm,
+            policy=policy,
+            clock=self._clock,
+            chores=self._chores,
+        )
+        hasher = passwords.Passwords()
+        self._core = parts.Core(
+            storage=storage,
+            follower=follower,
+            master=master,
+            issuer=issuer,
+            algorithm=algorithm,
+            policy=policy,
+            clock=self._clock,
+            first_party=first_party,
+            users=BuiltInUsers(storage, hasher) if users is None else users,
+            own_users=users is not None,
+            passwords=hasher,
+            claims=claims,
+            on_event=on_event,
+        )
+        follower.look()
+        self.users, self.clients, self.keys = Users(self._core), Clients(self._core), Keys(self._core)
+        self._feed = feed.Feed(follower, issuer, self._clock)
+        self._any = self._verifier(Unchecked(), None)
 
     def login(
         self,
@@ -71,8 +138,22 @@ class TokenService:
         device: str = "",
         address: str = "",
     ) -> TokenPair:
-        """A new session. Raises InvalidGrant (wrong password, unknown or disabled user, alike), InvalidClient,
-        UnauthorizedClient, InvalidScope, InvalidTarget, TooManyRequests."""
+        """A new session.
+
+        Raises InvalidGrant (a wrong password, an unknown or a disabled user, alike), InvalidClient, UnauthorizedClient,
+        InvalidScope, InvalidTarget, TooManyRequests.
+        """
+        return login.login(
+            self._core,
+            name,
+            password,
+            client_id=client_id,
+            client_secret=client_secret,
+            audience=audience,
+            scope=scope,
+            device=device,
+            address=address,
+        )
 
     def refresh(
         self,
@@ -84,68 +165,130 @@ class TokenService:
         audience: str | None = None,
         address: str = "",
     ) -> TokenPair:
-        """RFC 6749 6. `scope` may only narrow. Raises InvalidGrant, InvalidClient, InvalidScope, InvalidTarget."""
+        """The next pair of a session (RFC 6749 6); `scope` may only narrow.
+
+        Raises InvalidGrant, InvalidClient, UnauthorizedClient, InvalidScope, InvalidTarget.
+        """
+        return refresh.refresh(
+            self._core,
+            refresh_token,
+            client_id=client_id,
+            client_secret=client_secret,
+            scope=scope,
+            audience=audience,
+            address=address,
+        )
 
     def client_credentials(
         self, client_id: str, client_secret: str, *, scope: str | None = None, audience: str | None = None
     ) -> AccessToken:
-        """RFC 6749 4.4; the sub is the client id. Raises InvalidClient, UnauthorizedClient, InvalidScope, InvalidTarget."""
+        """An access token for a client itself (RFC 6749 4.4); its sub is the client's id.
+
+        Raises InvalidClient, UnauthorizedClient, InvalidScope, InvalidTarget.
+        """
+        return login.client_credentials(self._core, client_id, client_secret, scope=scope, audience=audience)
 
     def revoke(self, token: str, *, client_id: str = FIRST_PARTY, client_secret: str | None = None) -> None:
-        """RFC 7009: a refresh token of any generation ends its session, an access token is cut off by jti. Unknown tokens and
-        other clients' tokens are answered alike, with nothing. Raises InvalidClient."""
+        """Revoke a token (RFC 7009): a refresh token of any generation ends its session, an access token is cut off by jti.
+
+        Unknown tokens and other clients' are answered alike, with nothing. Raises InvalidClient.
+        """
+        tokens.revoke(self._core, self._any, token, self.clients.authenticate(client_id, client_secret))
 
     def introspect(self, token: str, *, client_id: str, client_secret: str) -> dict[str, object]:
-        """RFC 7662: the JSON object to answer; {"active": False} for anything that is not this caller's to see.
-        Raises InvalidClient; the first-party client, being public, may not introspect."""
+        """The JSON object to answer (RFC 7662 2.2): {"active": False} for whatever is not this caller's to see.
+
+        Raises InvalidClient; the first-party client is public and may not introspect.
+        """
+        client = self.clients.authenticate(client_id, client_secret)
+        return tokens.introspect(self._core, self._any, token, client)
 
     def logout(self, refresh_token: str) -> None:
-        """Ends the session of a refresh token of any generation; silent for anything else."""
+        """End the session of a refresh token of any generation; silent for anything else."""
+        tokens.end_by_token(self._core, refresh_token, "logout")
 
     def logout_everywhere(self, sub: str) -> None:
-        """Ends every session and cuts off every access token of a subject."""
+        """End every session of a subject and cut off every access token; silent for nobody."""
+        try:
+            self._core.write(lambda tx: accounts.raise_epoch(tx, sub, self._core.own_users, "user.logout_everywhere"))
+        except InvalidRequest:
+            return
 
     def sessions(self, sub: str) -> list[Session]:
         """The subject's live sessions, newest first."""
+        return self._core.read(lambda tx: sessions.live(tx, sub))
 
     def end_session(self, sub: str, session_id: str) -> bool:
-        """Ends one of the subject's sessions; False where it has no such live session."""
+        """End one of the subject's sessions; False where it has no such live session."""
+        return self._core.write(
+            lambda tx: (
+                any(item.id == session_id for item in sessions.live(tx, sub)) and sessions.end(tx, session_id, "ended")
+            )
+        )
 
     def jwks(self) -> dict[str, Any]:
-        """The JWK Set of access-token keys (RFC 7517 5), from memory where fresh."""
+        """The JWK Set of access-token keys (RFC 7517 5), from memory."""
+        return self._core.follower.current().to_jwks()
 
     def feed_jwks(self) -> dict[str, Any]:
         """The JWK Set of the key that signs only the revocation feed."""
+        return self._core.follower.view().feed.published.to_jwks()
 
     def feed(self, since: int | None = None, epoch: str | None = None) -> str:
-        """The signed revocation feed after `since`: a compact JWS, typ `revocations+jwt`, kid of feed_jwks(), payload
-        {"iss", "epoch", "from", "to", "iat", "entries": [[digest, exp, below], ...]} (see admit.tokens.cutoffs).
-        Without since, with another epoch or a since beyond the head: everything, from = 0. Shared for up to a second."""
+        """A signed page of the revocation feed after `since` (admit.tokens.revocation.Page), from memory.
+
+        Without since, with another epoch, or with a since beyond the head: everything. Shared for up to a second.
+        """
+        return self._feed.page(since, epoch)
 
     def feed_head(self) -> tuple[str, int]:
-        """(feed epoch, newest sequence number), from memory; at most 200 ms old while the background thread runs."""
+        """(feed epoch, newest number), from memory; at most 200 ms old while the background thread runs."""
+        head = self._core.follower.view().head
+        return head.epoch, head.seq
 
     def on_feed(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back, from the background thread, whenever the head moves; answers a function that stops it. For long polls."""
+        """Call back, from the background thread, whenever the head moves; answers a function that stops it."""
+        self._core.follower.start()
+        return self._core.follower.listen(callback)
 
     def verifier(self, *, audience: str | Sequence[str] | None = None, extra: type[E] | None = None) -> Verifier[Any]:
-        """A Verifier in process: keys and revocations from memory, followed in the background; no request, no query."""
+        """A Verifier in process: keys and revocations from memory, followed in the background; no request, no query.
+
+        audience: the service's own audiences, where none is given. extra: a type for further claims (see Verifier).
+        """
+        return self._verifier(self._audiences if audience is None else audience, extra)
 
     def audit(self, *, after: int = 0, sub: str | None = None, limit: int = 100) -> list[AuditEvent]:
         """The audit trail in order, after an event id."""
+        return self._core.read(lambda tx: audit.after(tx, after, sub, limit))
 
     def cleanup(self, limit: int = 1000) -> int:
         """One bounded step: removes up to `limit` rows of each sort that nothing needs any more; answers how many."""
+        return self._core.write(lambda tx: cleanup.step(tx, self.policy, limit))
 
     def ready(self) -> None:
-        """Returns where the service can work: database reachable, schema current, keys usable. Else raises Unavailable."""
+        """Return where the service can work: the database answers, keys are usable. Raises Unavailable otherwise."""
+        self._core.follower.look()
+        self._core.write(lambda _: None)
+        self._core.follower.view()
 
     def start(self) -> None:
-        """Starts the background thread of this process now (it otherwise starts by itself with the first call)."""
+        """Start this process's background thread now; it otherwise starts by itself with the first call."""
+        self._core.follower.start()
 
     def close(self) -> None:
-        """Stops the background threads and closes the connections."""
+        """Stop the background threads and close the connections."""
+        self._core.follower.close()
+        self._storage.close()
 
+    def _verifier(self, audience: str | Sequence[str] | Unchecked[str], extra: type[E] | None) -> Verifier[Any]:
+        follower = self._core.follower
+        if extra is None:
+            return Verifier(follower, issuer=self.issuer, audience=audience, revocations=follower, clock=self._clock)
+        return Verifier(
+            follower, issuer=self.issuer, audience=audience, extra=extra, revocations=follower, clock=self._clock
+        )
 
-# AsyncTokenService(service: TokenService | <the same arguments>): the same methods, awaited; .users/.clients/.keys likewise.
-# from admit.service.aio import AsyncTokenService
+    def _chores(self) -> None:
+        self.keys.step()
+        self.cleanup()

@@ -59,6 +59,11 @@ def issue(session_id: str, generation: int, key_id: int, key: bytes) -> RefreshT
     return RefreshToken(text, session_id, generation)
 
 
+def like(text: str) -> bool:
+    """Whether it claims to be a refresh token, by its prefix."""
+    return isinstance(text, str) and text.startswith(PREFIX)
+
+
 def parse(text: str, keys: Mapping[int, bytes]) -> RefreshToken:
     """The token, if its MAC is good. Raises InvalidGrant, with no word on why; no database is asked."""
     if not isinstance(text, str) or len(text) != _LENGTH or not text.startswith(PREFIX):

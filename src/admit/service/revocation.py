@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
 from sqlalchemy import bindparam, insert, select, update
 
 from admit.service.policy import milliseconds
 from admit.service.schema import feed, revocations
-from admit.tokens.cutoffs import Entry, digest
+from admit.tokens.revocation import Entry, EntryKind
 
 if TYPE_CHECKING:
     from admit.service.storage import Tx
@@ -28,7 +29,7 @@ _AFTER = select(revocations).where(revocations.c.seq > bindparam("since")).order
 class CutOff(NamedTuple):
     """What to cut off. `below` is for a subject: tokens with a lower epoch."""
 
-    kind: str
+    kind: EntryKind
     value: str
     below: int | None = None
 
@@ -48,21 +49,14 @@ def cut_off(tx: Tx, *what: CutOff) -> None:
     transaction's entry would turn up below what a follower has already read, and be lost to it for ever.
     """
     advanced = tx.execute(_ADVANCE, {"n": len(what)}).one()
-    first, ends = advanced.seq - len(what) + 1, tx.now + advanced.longest_life + _MARGIN
-    tx.execute(
-        insert(revocations),
-        [
-            {
-                "seq": first + index,
-                "kind": item.kind,
-                "digest": digest(item.kind, item.value),
-                "below": item.below,
-                # Whoever has stolen a key chooses his own exp: its entry never ends.
-                "expires_at": None if item.kind == "kid" else ends,
-            }
-            for index, item in enumerate(what)
-        ],
-    )
+    first, ends = advanced.seq - len(what) + 1, -(-(tx.now + advanced.longest_life + _MARGIN) // 1000)
+    # Whoever has stolen a key chooses his own exp: its entry never ends.
+    entries = [
+        Entry.of(item.kind, item.value, seq=first + index, exp=None if item.kind == "kid" else ends, epoch=item.below)
+        for index, item in enumerate(what)
+    ]
+    tx.execute(insert(revocations), [msgspec.structs.asdict(entry) for entry in entries])
+    tx.moved = True
 
 
 def head(tx: Tx) -> Head:
@@ -71,9 +65,6 @@ def head(tx: Tx) -> Head:
     return Head(row.epoch, row.seq, row.keys_version)
 
 
-def entries_after(tx: Tx, since: int) -> list[tuple[int, Entry]]:
+def entries_after(tx: Tx, since: int) -> list[Entry]:
     """The entries numbered above `since`, in order."""
-    return [
-        (row.seq, Entry(row.kind, row.digest, row.below, None if row.expires_at is None else row.expires_at / 1000))
-        for row in tx.execute(_AFTER, {"since": since})
-    ]
+    return [Entry(**row) for row in tx.execute(_AFTER, {"since": since}).mappings()]

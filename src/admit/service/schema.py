@@ -75,16 +75,22 @@ sessions: Final = Table(
     Index("admit_sessions_user", "user_id"),
     Index("admit_sessions_idle", "idle_until"),
 )
+Index(
+    "admit_sessions_sealed",
+    sessions.c.rotated_at,
+    sqlite_where=sessions.c.successor.is_not(None),
+    postgresql_where=sessions.c.successor.is_not(None),
+)
 
 revocations: Final = Table(
     "admit_revocations",
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("below", BigInteger),  # for a subject: tokens with a lower epoch
-    Column("expires_at", BigInteger),  # NULL: never
-    Index("admit_revocations_expiry", "expires_at"),
+    Column("digest", Text, nullable=False),
+    Column("exp", BigInteger),  # in seconds, as in the feed; NULL: never
+    Column("epoch", BigInteger),  # for a subject: tokens with a lower one
+    Index("admit_revocations_exp", "exp"),
 )
 
 feed: Final = Table(

@@ -28,14 +28,16 @@ _READERS: Final = 48  # connections, more than anyio's 40 worker threads
 
 
 class Tx:
-    """One transaction: its connection, the time it decides by, and the audit events to tell after its commit."""
+    """One transaction: its connection and the time it decides by; and, for after its commit, the audit events to tell and
+    whether it moved the feed or the keys."""
 
-    __slots__ = ("connection", "events", "execute", "now")
+    __slots__ = ("connection", "events", "execute", "moved", "now")
 
     def __init__(self, connection: Connection, now: int) -> None:
         self.connection, self.now = connection, now
         self.execute = connection.execute
         self.events: list[AuditEvent] = []
+        self.moved = False
 
 
 class _InProcess:
@@ -76,8 +78,8 @@ class Storage:
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise _unavailable(error) from None
 
-    def write(self, change: Callable[[Tx], T], *, taken: AdmitError | None = None) -> tuple[T, list[AuditEvent]]:
-        """What `change` answers, and its audit events, once committed. It may run more than once.
+    def write(self, change: Callable[[Tx], T], *, taken: AdmitError | None = None) -> tuple[T, Tx]:
+        """What `change` answers, and its transaction, once committed. It may run more than once.
 
         taken: raised where a unique value exists already. Raises StorageUnavailable.
         """
@@ -100,11 +102,11 @@ class Storage:
             if process.engine is not self._given:
                 process.engine.dispose()
 
-    def _changed(self, connection: Connection, change: Callable[[Tx], T]) -> tuple[T, list[AuditEvent]]:
+    def _changed(self, connection: Connection, change: Callable[[Tx], T]) -> tuple[T, Tx]:
         tx = Tx(connection, self._now(connection))
-        return change(tx), tx.events
+        return change(tx), tx
 
-    def _retried(self, engine: Engine, change: Callable[[Tx], T], again: bool) -> tuple[T, list[AuditEvent]]:
+    def _retried(self, engine: Engine, change: Callable[[Tx], T], again: bool) -> tuple[T, Tx]:
         for _ in range(_ATTEMPTS):
             try:
                 with engine.begin() as connection:

@@ -68,12 +68,12 @@ def upgrade() -> None:
         "admit_revocations",
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column("below", sa.BigInteger(), nullable=True),
-        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("exp", sa.BigInteger(), nullable=True),
+        sa.Column("epoch", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("seq"),
     )
-    op.create_index("admit_revocations_expiry", "admit_revocations", ["expires_at"], unique=False)
+    op.create_index("admit_revocations_exp", "admit_revocations", ["exp"], unique=False)
     op.create_table(
         "admit_secrets",
         sa.Column("kind", ID, nullable=False),
@@ -124,4 +124,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("admit_sessions_idle", "admit_sessions", ["idle_until"], unique=False)
+    op.create_index(
+        "admit_sessions_sealed",
+        "admit_sessions",
+        ["rotated_at"],
+        unique=False,
+        sqlite_where=sa.text("successor IS NOT NULL"),
+        postgresql_where=sa.text("successor IS NOT NULL"),
+    )
     op.create_index("admit_sessions_user", "admit_sessions", ["user_id"], unique=False)

@@ -1,0 +1,181 @@
+"""Clients: who may ask for tokens. Their ids live in a namespace that user ids cannot enter.
+
+Secrets are 256 random bits, so SHA-256 is the right hash: there is nothing to guess, and a slow hash would only let
+strangers spend the service's time.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import RowMapping, insert, select, update
+
+from admit import clock
+from admit.errors import InvalidClient, InvalidRequest, InvalidScope, InvalidTarget, UnauthorizedClient
+from admit.jose.encoding import b64url_encode
+from admit.service import audit, revocation
+from admit.service.results import Client, NewClient
+from admit.service.schema import clients
+
+if TYPE_CHECKING:
+    from admit.service.core import Core
+    from admit.service.storage import Tx
+
+PREFIX: Final = "client."
+FIRST_PARTY: Final = "client.first-party"
+SECRET_PREFIX: Final = "admit_cs_"  # noqa: S105 - what secret scanners look for
+PASSWORD, REFRESH, CREDENTIALS = "password", "refresh_token", "client_credentials"  # noqa: S105
+GRANTS: Final = frozenset((PASSWORD, REFRESH, CREDENTIALS))
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749 3.3
+_AUDIENCE: Final = re.compile(r"[!-~]{1,256}")
+
+
+class Clients:
+    """The clients of a service: `service.clients`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def add(
+        self,
+        name: str,
+        *,
+        grants: Iterable[str],
+        audiences: Sequence[str],
+        scopes: Iterable[str] = (),
+        confidential: bool = True,
+    ) -> NewClient:
+        """Add a client; its id is `client.` and the name, its secret is in the answer and nowhere else.
+
+        grants: among password, refresh_token, client_credentials. audiences: the first is the default. Raises
+        InvalidRequest where the name is taken or something cannot be.
+        """
+        granted, given, scoped = frozenset(grants), tuple(audiences), frozenset(scopes)
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InvalidRequest("a client's name has 1 to 64 of A-Z a-z 0-9 . _ -")
+        if not granted <= GRANTS or not given or not all(_AUDIENCE.fullmatch(item) for item in given):
+            raise InvalidRequest(f"a client has grants among {', '.join(sorted(GRANTS))}, and at least one audience")
+        if not all(_SCOPE.fullmatch(scope) for scope in scoped):
+            raise InvalidRequest("a scope is printable ASCII without spaces, quotes or backslashes (RFC 6749 3.3)")
+        if CREDENTIALS in granted and not confidential:
+            raise InvalidRequest("client_credentials is for confidential clients only (RFC 6749 4.4)")
+        secret = SECRET_PREFIX + b64url_encode(clock.random_bytes(32)).decode() if confidential else None
+        client = Client(
+            id=PREFIX + name,
+            confidential=confidential,
+            grants=granted,
+            audiences=given,
+            scopes=scoped,
+            secret_hash=None if secret is None else _hash(secret),
+        )
+        taken = InvalidRequest("a client of that name exists")
+        if client.id == FIRST_PARTY:
+            raise taken
+        self._core.write(lambda tx: _insert(tx, client), taken=taken)
+        return NewClient(client=client, secret=secret)
+
+    def get(self, client_id: str) -> Client | None:
+        """The client of that id."""
+        return self._core.read(lambda tx: find(tx, client_id, self._core.first_party))
+
+    def list(self) -> list[Client]:
+        """All clients, the built-in one first."""
+        rows = self._core.read(lambda tx: tx.execute(select(clients).order_by(clients.c.id)).mappings().all())
+        return [self._core.first_party, *map(read, rows)]
+
+    def disable(self, client_id: str) -> None:
+        """Refuse the client from now on, and cut off its access tokens. Raises InvalidRequest for an unknown one."""
+
+        def change(tx: Tx) -> bool:
+            off = update(clients).where(clients.c.id == client_id, clients.c.disabled_at.is_(None))
+            if tx.execute(off.values(disabled_at=tx.now).returning(clients.c.id)).scalar() is None:
+                return tx.execute(select(clients.c.id).where(clients.c.id == client_id)).scalar() is not None
+            audit.record(tx, "client.disabled", client_id=client_id)
+            revocation.cut_off(tx, revocation.CutOff("client", client_id))
+            return True
+
+        if not self._core.write(change):
+            raise InvalidRequest("there is no client of that id")
+
+    def authenticate(self, client_id: str, client_secret: str | None) -> Client:
+        """The client, if that is its secret. Raises InvalidClient (RFC 6749 2.3)."""
+        return authenticated(self.get(client_id), client_secret)
+
+
+def find(tx: Tx, client_id: str, first_party: Client) -> Client | None:
+    """The client of that id, or None."""
+    if client_id == first_party.id:
+        return first_party
+    if not isinstance(client_id, str) or "\0" in client_id:
+        return None
+    row = tx.execute(select(clients).where(clients.c.id == client_id)).mappings().one_or_none()
+    return None if row is None else read(row)
+
+
+def authenticated(client: Client | None, secret: str | None) -> Client:
+    """The client, if `secret` is its own; a public client has none. Raises InvalidClient."""
+    if client is None or client.disabled or (secret is not None) != client.confidential:
+        raise InvalidClient("unknown or disabled client, or the wrong kind of authentication")
+    if secret is not None and not hmac.compare_digest(_hash(secret), client.secret_hash or b""):
+        raise InvalidClient("the client's secret is wrong")
+    return client
+
+
+def must_have(client: Client, grant: str) -> None:
+    """Raise UnauthorizedClient unless the client has the grant."""
+    if grant not in client.grants:
+        raise UnauthorizedClient(f"this client does not have the grant {grant}")
+
+
+def granted_scope(allowed: Iterable[str], asked: str | None) -> str:
+    """The scopes to grant, sorted: those asked for, or all that are allowed. Raises InvalidScope (RFC 6749 3.3)."""
+    scopes = frozenset(allowed)
+    if asked is None or asked == "":
+        return " ".join(sorted(scopes))
+    wanted = frozenset(asked.split(" "))
+    if not wanted <= scopes:
+        raise InvalidScope("a scope is unknown, or wider than what was granted")
+    return " ".join(sorted(wanted))
+
+
+def granted_audience(client: Client, asked: str | None, default: str | None = None) -> str:
+    """The audience to grant. Raises InvalidTarget where the client may not have it (RFC 8707 2)."""
+    audience = asked or default or client.audiences[0]
+    if audience not in client.audiences:
+        raise InvalidTarget("this client may not have tokens for that audience")
+    return audience
+
+
+def read(row: RowMapping) -> Client:
+    """A client from its row."""
+    return Client(
+        id=row["id"],
+        confidential=row["secret_hash"] is not None,
+        grants=frozenset(row["grants"].split()),
+        audiences=tuple(row["audiences"].split()),
+        scopes=frozenset(row["scopes"].split()),
+        disabled=row["disabled_at"] is not None,
+        secret_hash=row["secret_hash"],
+    )
+
+
+def _insert(tx: Tx, client: Client) -> None:
+    values = {
+        "id": client.id,
+        "secret_hash": client.secret_hash,
+        "grants": " ".join(sorted(client.grants)),
+        "audiences": " ".join(client.audiences),
+        "scopes": " ".join(sorted(client.scopes)),
+        "created_at": tx.now,
+    }
+    tx.execute(insert(clients), [values])
+    audit.record(tx, "client.added", client_id=client.id)
+
+
+def _hash(secret: str) -> bytes:
+    return sha256(secret.encode("utf-8", "surrogatepass")).digest()

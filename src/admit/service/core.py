@@ -1,0 +1,91 @@
+"""Core: what the service's functions work with, as one value."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from admit.errors import AdmitError, InvalidGrant
+
+if TYPE_CHECKING:
+    from admit.clock import Clock
+    from admit.service.accounts import UserStore
+    from admit.service.follower import Follower
+    from admit.service.passwords import Passwords
+    from admit.service.policy import Policy
+    from admit.service.results import AuditEvent, Client
+    from admit.service.storage import Storage, Tx
+    from admit.keyring.wrapping import MasterKeys
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """The parts of one token service."""
+
+    storage: Storage
+    follower: Follower
+    master: MasterKeys
+    issuer: str
+    algorithm: str
+    policy: Policy
+    clock: Clock
+    first_party: Client
+    users: UserStore
+    own_users: bool
+    """Whether the users are an application's own, so that a subject without a row here may well exist."""
+    passwords: Passwords
+    claims: Callable[[str], Mapping[str, object]] | None
+    on_event: Callable[[AuditEvent], None] | None
+
+    def read(self, query: Callable[[Tx], T]) -> T:
+        """What `query` answers. Raises StorageUnavailable."""
+        return self.storage.read(query)
+
+    def write(self, change: Callable[[Tx], T], *, taken: AdmitError | None = None) -> T:
+        """What `change` answers, once committed; then this process's view follows and the hook hears the events."""
+        value, tx = self.storage.write(change, taken=taken)
+        if tx.moved:
+            with contextlib.suppress(AdmitError):  # it is committed; the view catches up by itself
+                self.follower.look()
+        if self.on_event is not None:
+            for event in tx.events:
+                with contextlib.suppress(Exception):  # the change is committed: a hook must not make it look undone
+                    self.on_event(event)
+        return value
+
+    def sign(
+        self,
+        *,
+        now: int,
+        sub: str,
+        client_id: str,
+        audience: str,
+        scope: str,
+        ends_at: int | None = None,
+        claims: Mapping[str, object] | None = None,
+    ) -> tuple[str, int]:
+        """An access token that ends no later than `ends_at` (milliseconds), and the seconds it lives.
+
+        Raises InvalidGrant where the session has less than two seconds left: a token's times are whole seconds.
+        """
+        lifetime = int(self.policy.access_lifetime.total_seconds())
+        expires_at = None
+        if ends_at is not None:
+            left = ends_at // 1000 - now // 1000
+            if left < 2:
+                raise InvalidGrant("the session is over")
+            lifetime = min(lifetime, left)
+            expires_at = int(self.clock()) + left  # told relatively: the database's clock may differ from this host's
+        token = self.follower.view().signer.sign(
+            sub=sub,
+            client_id=client_id,
+            audience=audience,
+            scope=scope or None,
+            claims=claims,
+            expires_at=expires_at,
+        )
+        return token, lifetime

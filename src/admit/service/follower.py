@@ -1,0 +1,189 @@
+"""The view of keys and revocations that a process holds in memory, kept fresh by one background thread.
+
+It is the KeySource and the Revocations of verifiers in process, and what the service signs with. The thread starts lazily
+in each process, by process id, since servers fork; where it is dead or late, the caller looks for itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any, Final
+
+from admit.clock import Clock, monotonic
+from admit.errors import AdmitError, KeysUnavailable, RevocationsUnavailable, StorageUnavailable
+from admit.service import keys, revocation
+from admit.tokens.revocation import Entry, RevocationSet
+from admit.tokens.signer import Signer
+
+if TYPE_CHECKING:
+    from admit.jose.keys import KeySet
+    from admit.keyring.wrapping import MasterKeys
+    from admit.service.policy import Policy
+    from admit.service.storage import Storage, Tx
+    from admit.tokens.claims import Claims
+
+_PERIOD: Final = 0.2  # seconds between looks
+_LATE: Final = 1.0  # seconds after which a caller looks for itself
+_CHORES: Final = 60.0  # seconds between steps of cleanup and key lifecycle
+
+
+class View:
+    """Everything read at one moment."""
+
+    __slots__ = ("access", "entries", "feed", "head", "revoked", "secrets", "signer")
+
+    def __init__(
+        self, head: revocation.Head, access: keys.Ring, feed: keys.Ring, secrets: keys.Secrets, signer: Signer
+    ) -> None:
+        self.head, self.access, self.feed, self.secrets, self.signer = head, access, feed, secrets, signer
+        self.entries: list[Entry] = []
+        self.revoked = RevocationSet()
+
+
+class Follower:
+    """Follows one database. `chores` is called by the thread about once a minute."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        master: MasterKeys,
+        *,
+        issuer: str,
+        algorithm: str,
+        policy: Policy,
+        clock: Clock,
+        chores: Callable[[], object],
+    ) -> None:
+        self._storage, self._master = storage, master
+        self._issuer, self._algorithm, self._policy, self._clock, self._chores = (
+            issuer,
+            algorithm,
+            policy,
+            clock,
+            chores,
+        )
+        self._view: View | None = None
+        self._heard = self._tried = 0.0
+        self._callbacks: list[Callable[[], None]] = []
+        self._limit = policy.feed_limit.total_seconds()
+        self._reload = policy.key_reload.total_seconds()
+        self._adopt()
+
+    def view(self) -> View:
+        """The view to sign with, never older than the key reload interval. Raises StorageUnavailable, KeysUnavailable."""
+        self.start()
+        if self._view is None or monotonic() - self._heard > self._reload:
+            self.look()
+        if self._view is None:
+            raise KeysUnavailable("the service's keys were never read")
+        return self._view
+
+    def current(self) -> KeySet:
+        """The published keys (a KeySource's)."""
+        self.start()
+        return self._view.access.published if self._view is not None else self.view().access.published
+
+    def missing(self, kid: str | None) -> KeySet:  # noqa: ARG002 - whatever is missing, there is one place to look
+        """The published keys after a look, at most one in each period."""
+        if monotonic() - self._tried > _PERIOD:
+            self.look()
+        return self.current()
+
+    def check(self, claims: Claims[Any], /) -> None:
+        """Raise RevokedToken, or RevocationsUnavailable where nothing was heard for too long (a Revocations')."""
+        if monotonic() - self._heard > _LATE:
+            self._catch_up()
+        view = self._view
+        if view is None:
+            raise RevocationsUnavailable("the revocations were never read")
+        view.revoked.check(claims)
+
+    def look(self) -> None:
+        """Read what is new. Raises StorageUnavailable."""
+        with self._lock:
+            self._tried = started = monotonic()
+            before = self._view
+            view = self._storage.read(lambda tx: self._read(tx, before))
+            view.revoked.purge(self._clock())
+            self._view, self._heard = view, started
+            moved = before is None or view.head[:2] != before.head[:2]
+        if moved:
+            for callback in tuple(self._callbacks):
+                callback()
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever the feed's head moves; answers what ends it."""
+        self._callbacks.append(callback)
+        return lambda: self._callbacks.remove(callback) if callback in self._callbacks else None
+
+    def start(self) -> None:
+        """Let this process have its thread."""
+        if self._pid != os.getpid():
+            self._adopt()
+        if self._thread is None and not self._ended.is_set():
+            with self._lock:
+                if self._thread is None:
+                    self._thread = Thread(target=self._follow, args=(self._ended,), name="admit-follower", daemon=True)
+                    self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join()
+
+    def _adopt(self) -> None:
+        # After a fork: the parent's thread is not here, and its lock may have been held.
+        self._pid, self._lock, self._ended = os.getpid(), Lock(), Event()
+        self._thread: Thread | None = None
+
+    def _follow(self, ended: Event) -> None:
+        swept = monotonic()
+        while not ended.wait(_PERIOD):
+            try:
+                self.look()
+                if monotonic() - swept > _CHORES:
+                    swept = monotonic()
+                    self._chores()
+            except AdmitError:
+                continue  # the age of what is held says it: callers look for themselves, and get this error
+
+    def _catch_up(self) -> None:
+        self.start()
+        now = monotonic()
+        stale = self._view is None or now - self._heard > self._limit
+        if not stale and (now - self._tried < _LATE or self._lock.locked()):
+            return
+        try:
+            self.look()
+        except StorageUnavailable:
+            if stale:
+                raise RevocationsUnavailable(
+                    "the revocations in the database were not read for longer than allowed"
+                ) from None
+
+    def _read(self, tx: Tx, before: View | None) -> View:
+        head = revocation.head(tx)
+        if before is None or head.keys_version != before.head.keys_version:
+            access = keys.ring(tx, self._master, keys.ACCESS, self._algorithm)
+            feed = keys.ring(tx, self._master, keys.FEED, keys.FEED_ALG)
+            signer = Signer(
+                access.signing, issuer=self._issuer, lifetime=self._policy.access_lifetime, clock=self._clock
+            )
+            view = View(head, access, feed, keys.token_secrets(tx, self._master), signer)
+        else:
+            view = View(head, before.access, before.feed, before.secrets, before.signer)
+        # Another epoch, or a number that went back (a restored database): what was known may never have been.
+        known = before is not None and before.head.epoch == head.epoch and before.head.seq <= head.seq
+        if known and before is not None:
+            view.entries, view.revoked = before.entries, before.revoked
+        if not known or before is None or before.head.seq != head.seq:
+            new = revocation.entries_after(tx, before.head.seq if known and before is not None else 0)
+            now = self._clock()
+            view.entries = [entry for entry in view.entries if entry.exp is None or entry.exp >= now] + new
+            view.revoked.apply(new)
+            if new:  # on SQLite entries may be newer than the head just read
+                view.head = head._replace(seq=max(head.seq, new[-1].seq))
+        return view

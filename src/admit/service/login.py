@@ -1,0 +1,136 @@
+"""Login and client credentials: who asks is looked at first, then what is asked for, and only then is anything written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from admit import clock
+from admit.errors import InvalidGrant
+from admit.service import accounts, audit, clients, refresh_token, sessions
+from admit.service.policy import milliseconds
+from admit.service.results import AccessToken, TokenPair
+
+if TYPE_CHECKING:
+    from admit.service.core import Core
+    from admit.service.results import Client
+    from admit.service.storage import Tx
+
+_NOTE: Final = 200  # characters of a device's or an address's description
+
+
+def login(
+    core: Core,
+    name: str,
+    password: str,
+    *,
+    client_id: str,
+    client_secret: str | None,
+    audience: str | None,
+    scope: str | None,
+    device: str,
+    address: str,
+) -> TokenPair:
+    """A new session for a user who knows the password."""
+    client = clients.authenticated(_client(core, client_id), client_secret)
+    clients.must_have(client, clients.PASSWORD)
+    granted = clients.granted_scope(client.scopes, scope)
+    meant_for = clients.granted_audience(client, audience)
+
+    # The epoch is read before the password is looked at, and compared under lock in the inserting transaction: whatever
+    # cuts the user off in between wins.
+    found = core.users.find(name)
+    if found is not None and core.own_users:
+        accounts.check_own_id(found)
+    epoch, disabled = (0, False) if found is None else core.read(lambda tx: accounts.standing(tx, found))
+    sub = None if disabled else found
+    if not core.users.check(sub, password) or sub is None:
+        if found is not None:
+            core.write(
+                lambda tx: audit.record(tx, "login.failed", sub=found, client_id=client.id, address=note(address))
+            )
+        raise InvalidGrant("no such user, a wrong password, or a disabled user")
+
+    now = core.read(lambda tx: tx.now)
+    policy = core.policy
+    ends = now + milliseconds(policy.absolute)
+    idle_until = min(ends, now + milliseconds(policy.idle))
+    session_id = clock.random_id()
+    claims = user_claims(core, sub) | {"sid": session_id, "epoch": epoch, "auth_time": now // 1000}
+    token, lifetime = core.sign(
+        now=now, sub=sub, client_id=client.id, audience=meant_for, scope=granted, ends_at=idle_until, claims=claims
+    )
+    secrets = core.follower.view().secrets
+    newest = max(secrets.macs)
+    first = refresh_token.issue(session_id, 0, newest, secrets.macs[newest])
+    row = {
+        "id": session_id,
+        "user_id": sub,
+        "client_id": client.id,
+        "audience": meant_for,
+        "scope": granted,
+        "epoch": epoch,
+        "generation": 0,
+        "hash": first.hash,
+        "seen": False,
+        "rotated_at": 0,
+        "used_at": now,
+        "idle_until": idle_until,
+        "expires_at": ends,
+        "created_at": now,
+        "auth_time": now,
+        "auth_method": "pwd",
+        "device": note(device),
+        "address": note(address),
+    }
+
+    def change(tx: Tx) -> bool:
+        held = accounts.lock(tx, sub)
+        if held is None:
+            if not core.own_users:
+                return False
+            accounts.add_row(tx, sub, epoch)
+        elif held["disabled_at"] is not None or held["epoch"] != epoch:
+            return False
+        sessions.add(tx, row)
+        audit.record(tx, "login", sub=sub, client_id=client.id, session_id=session_id, address=note(address))
+        return True
+
+    if not core.write(change):
+        raise InvalidGrant("the user was cut off while logging in")
+    return TokenPair(
+        access_token=token,
+        expires_in=lifetime,
+        scope=granted,
+        refresh_token=first.text,
+        session_id=session_id,
+        sub=sub,
+    )
+
+
+def client_credentials(
+    core: Core, client_id: str, client_secret: str, *, scope: str | None, audience: str | None
+) -> AccessToken:
+    """An access token for a client itself (RFC 6749 4.4, RFC 9068 2.2: the sub is the client's id)."""
+    client, now = core.read(lambda tx: (clients.find(tx, client_id, core.first_party), tx.now))
+    client = clients.authenticated(client, client_secret)
+    clients.must_have(client, clients.CREDENTIALS)
+    granted = clients.granted_scope(client.scopes, scope)
+    meant_for = clients.granted_audience(client, audience)
+    token, lifetime = core.sign(now=now, sub=client.id, client_id=client.id, audience=meant_for, scope=granted)
+    return AccessToken(access_token=token, expires_in=lifetime, scope=granted)
+
+
+def user_claims(core: Core, sub: str) -> dict[str, object]:
+    """The application's further claims for a user."""
+    return {} if core.claims is None else dict(core.claims(sub))
+
+
+def note(text: str) -> str:
+    """A description as it is stored: short, and nothing that a terminal or a database would choke on."""
+    return "".join(character for character in text[:_NOTE] if character.isprintable())
+
+
+def _client(core: Core, client_id: str) -> Client | None:
+    if client_id == core.first_party.id:
+        return core.first_party
+    return core.read(lambda tx: clients.find(tx, client_id, core.first_party))

@@ -1,0 +1,220 @@
+"""Sessions: one row each, however often it refreshes; and what a presented refresh token means, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import RowMapping, and_, bindparam, insert, select, update
+
+from admit.service import audit, revocation
+from admit.service.results import Session
+from admit.service.schema import sessions, users
+
+if TYPE_CHECKING:
+    from admit.service.refresh_token import RefreshToken
+    from admit.service.storage import Tx
+
+
+class Outcome(StrEnum):
+    """What to do about a presented refresh token."""
+
+    REFUSED = "refused"
+    """The session is over, expired, of another client, or its user was cut off: invalid_grant, nothing changes."""
+    AHEAD = "ahead"
+    """Issued after the state this database was restored to: invalid_grant, audited, nothing ends."""
+    ROTATE = "rotate"
+    """A new access token, a new refresh token."""
+    SAME = "same"
+    """A new access token, the same refresh token: so a token inside its grace is never two generations old."""
+    REPLAY = "replay"
+    """A new access token, the same successor: a race, or an impatient retry."""
+    RETRY = "retry"
+    """As REPLAY, and audited: the answer with the successor was lost."""
+    REUSE = "reuse"
+    """The token was stolen, or its thief was first: the session ends (RFC 9700 4.14.2)."""
+
+
+class Windows(NamedTuple):
+    """Milliseconds after a rotation during which the previous token still gets its successor."""
+
+    grace: int
+    retry: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A session as the table below looks at it. Times are milliseconds."""
+
+    id: str
+    user_id: str
+    client_id: str
+    audience: str
+    scope: str
+    epoch: int
+    generation: int
+    hash: bytes
+    previous: bytes | None
+    successor: bytes | None
+    seen: bool
+    rotated_at: int
+    idle_until: int
+    expires_at: int
+    auth_time: int
+    ended_at: int | None
+    user_epoch: int
+    user_disabled_at: int | None
+
+    def live(self, now: int) -> bool:
+        """Whether it is neither ended nor expired, and its user was not cut off since it began."""
+        cut_off = self.user_disabled_at is not None or self.user_epoch != self.epoch
+        return self.ended_at is None and now < self.idle_until and now < self.expires_at and not cut_off
+
+
+class Presented(NamedTuple):
+    """A refresh token with a good MAC, and the authenticated client that shows it."""
+
+    hash: bytes
+    generation: int
+    client_id: str
+
+
+_Condition = Callable[[Row, Presented, int, Windows], bool]
+
+CASES: Final[tuple[tuple[Outcome, _Condition], ...]] = (
+    (Outcome.REFUSED, lambda row, shown, now, _: not row.live(now) or row.client_id != shown.client_id),
+    (Outcome.AHEAD, lambda row, shown, now, _: shown.generation > row.generation),
+    (Outcome.AHEAD, lambda row, shown, now, _: shown.generation == row.generation and shown.hash != row.hash),
+    (Outcome.ROTATE, lambda row, shown, now, at: shown.hash == row.hash and row.rotated_at <= now - at.grace),
+    (Outcome.SAME, lambda row, shown, now, _: shown.hash == row.hash),
+    (Outcome.REPLAY, lambda row, shown, now, at: _previous(row, shown) and now - at.grace < row.rotated_at),
+    (
+        Outcome.RETRY,
+        lambda row, shown, now, at: _previous(row, shown) and now - at.retry < row.rotated_at and not row.seen,
+    ),
+    (Outcome.REUSE, lambda row, shown, now, _: True),
+)
+"""The refresh table: the first row whose condition holds is the outcome."""
+
+
+def classify(row: Row, presented: Presented, now: int, windows: Windows) -> Outcome:
+    """What a presented token means. Pure: the row, the token, the time."""
+    return next(outcome for outcome, holds in CASES if holds(row, presented, now, windows))
+
+
+def _previous(row: Row, presented: Presented) -> bool:
+    return presented.hash == row.previous and row.successor is not None
+
+
+# The compare-and-swap. It repeats what classify saw, against whatever changed since.
+_SWAP = (
+    update(sessions)
+    .where(
+        sessions.c.id == bindparam("session"),
+        sessions.c.hash == bindparam("old"),
+        sessions.c.client_id == bindparam("client"),
+        sessions.c.ended_at.is_(None),
+        sessions.c.idle_until > bindparam("now"),
+        sessions.c.expires_at > bindparam("now"),
+        sessions.c.rotated_at <= bindparam("ripe"),
+        sessions.c.epoch
+        == select(users.c.epoch)
+        .where(users.c.id == sessions.c.user_id, users.c.disabled_at.is_(None))
+        .correlate(sessions)
+        .scalar_subquery(),
+    )
+    .values(
+        hash=bindparam("new"),
+        previous=bindparam("old"),
+        successor=bindparam("sealed"),
+        generation=sessions.c.generation + 1,
+        seen=False,
+        rotated_at=bindparam("now"),
+        used_at=bindparam("now"),
+        idle_until=bindparam("idle"),
+    )
+    .returning(sessions.c.generation)
+)
+_SEEN = update(sessions).where(
+    sessions.c.id == bindparam("session"), sessions.c.hash == bindparam("old"), sessions.c.seen.is_(False)
+)
+_FIND = select(
+    *(column for column in sessions.c if column.name in Row.__dataclass_fields__),
+    users.c.epoch.label("user_epoch"),
+    users.c.disabled_at.label("user_disabled_at"),
+).where(sessions.c.id == bindparam("session"), users.c.id == sessions.c.user_id)
+_END = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("session"), sessions.c.ended_at.is_(None))
+    .values(ended_at=bindparam("now"), end_reason=bindparam("why"), successor=None)
+    .returning(sessions.c.user_id, sessions.c.client_id)
+)
+
+
+def find(tx: Tx, session_id: str) -> Row | None:
+    """The session of that id, with its user's standing."""
+    row = tx.execute(_FIND, {"session": session_id}).mappings().one_or_none()
+    return None if row is None else Row(**row)
+
+
+def add(tx: Tx, row: dict[str, Any]) -> None:
+    """Insert a new session: generation 0, never rotated."""
+    tx.execute(insert(sessions), [row])
+
+
+def swap(
+    tx: Tx,
+    old: RefreshToken,
+    new: RefreshToken,
+    *,
+    client_id: str,
+    sealed: bytes,
+    now: int,
+    grace: int,
+    idle_until: int,
+) -> bool:
+    """Rotate, if the session still stands as it was classified at `now`. False: lost to somebody else."""
+    values = {"session": old.session_id, "old": old.hash, "new": new.hash, "client": client_id, "sealed": sealed}
+    return tx.execute(_SWAP, values | {"now": now, "ripe": now - grace, "idle": idle_until}).scalar() is not None
+
+
+def mark_seen(tx: Tx, token: RefreshToken, now: int) -> None:
+    """Note that the current token was presented: its predecessor has no excuse left beyond the grace."""
+    tx.execute(_SEEN.values(seen=True, used_at=now), {"session": token.session_id, "old": token.hash})
+
+
+def end(tx: Tx, session_id: str, why: str, *, address: str | None = None) -> bool:
+    """End a session and cut off its access tokens. False where it had ended already."""
+    row = tx.execute(_END, {"session": session_id, "now": tx.now, "why": why}).one_or_none()
+    if row is None:
+        return False
+    audit.record(tx, f"session.{why}", sub=row.user_id, client_id=row.client_id, session_id=session_id, address=address)
+    revocation.cut_off(tx, revocation.CutOff("sid", session_id))
+    return True
+
+
+def live(tx: Tx, sub: str) -> list[Session]:
+    """The subject's live sessions, newest first."""
+    current = and_(
+        sessions.c.user_id == sub,
+        sessions.c.ended_at.is_(None),
+        sessions.c.idle_until > tx.now,
+        sessions.c.expires_at > tx.now,
+        sessions.c.epoch == users.c.epoch,
+        users.c.disabled_at.is_(None),
+    )
+    query = select(sessions).join(users, users.c.id == sessions.c.user_id).where(current)
+    rows = tx.execute(query.order_by(sessions.c.created_at.desc(), sessions.c.id)).mappings()
+    return [_shown(row) for row in rows]
+
+
+def _shown(row: RowMapping) -> Session:
+    return Session(
+        sub=row["user_id"],
+        last_used_at=row["used_at"] / 1000,
+        expires_at=min(row["idle_until"], row["expires_at"]) / 1000,
+        **{name: row[name] / 1000 for name in ("created_at", "auth_time")},
+        **{name: row[name] for name in ("id", "client_id", "scope", "audience", "device", "address", "auth_method")},
+    )

@@ -1,0 +1,91 @@
+"""Revocation and introspection of tokens that somebody shows (RFC 7009, RFC 7662)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from admit.errors import InvalidClient, InvalidGrant, InvalidToken
+from admit.service import audit, clients, refresh_token, revocation, sessions
+from admit.service.policy import milliseconds
+from admit.service.refresh import parse
+from admit.service.sessions import Outcome, Presented, Windows
+
+if TYPE_CHECKING:
+    from admit.service.core import Core
+    from admit.service.results import Client
+    from admit.service.storage import Tx
+    from admit.tokens.verifier import Verifier
+
+_GOOD = frozenset((Outcome.ROTATE, Outcome.SAME, Outcome.REPLAY, Outcome.RETRY))
+_INACTIVE: dict[str, object] = {"active": False}
+
+
+def revoke(core: Core, verifier: Verifier[Any], token: str, client: Client) -> None:
+    """RFC 7009 2.1: an authenticated client's own token. Anything else is answered alike, with nothing."""
+    if refresh_token.like(token):
+        end_by_token(core, token, "revoked", client)
+        return
+    try:
+        claims = verifier.verify(token)
+    except InvalidToken:
+        return
+    jti = claims.jti
+    if claims.client_id != client.id or jti is None:
+        return
+
+    def change(tx: Tx) -> None:
+        audit.record(tx, "token.revoked", sub=claims.sub, client_id=client.id, session_id=claims.sid)
+        revocation.cut_off(tx, revocation.CutOff("jti", jti))
+
+    core.write(change)
+
+
+def end_by_token(core: Core, token: str, why: str, client: Client | None = None) -> None:
+    """End the session of a refresh token of any generation, if it is the client's (None: whoever's). Silent otherwise."""
+    try:
+        shown = parse(core, token)
+    except InvalidGrant:
+        return
+
+    def change(tx: Tx) -> None:
+        row = sessions.find(tx, shown.session_id)
+        if row is not None and (client is None or row.client_id == client.id):
+            sessions.end(tx, row.id, why)
+
+    core.write(change)
+
+
+def introspect(core: Core, verifier: Verifier[Any], token: str, client: Client) -> dict[str, object]:
+    """RFC 7662 2.2, for a confidential client: tokens meant for it or issued to it. Raises InvalidClient."""
+    if not client.confidential:
+        raise InvalidClient("introspection wants a client that authenticates itself (RFC 7662 2.1)")
+    if refresh_token.like(token):
+        return _introspect_refresh(core, token, client)
+    try:
+        claims = verifier.verify(token)
+    except InvalidToken:
+        return dict(_INACTIVE)
+    if claims.client_id != client.id and set(claims.aud).isdisjoint(client.audiences):
+        return dict(_INACTIVE)
+    return {"active": True, "token_type": "Bearer", **{k: v for k, v in claims.raw.items() if k != "active"}}
+
+
+def _introspect_refresh(core: Core, token: str, client: Client) -> dict[str, object]:
+    try:
+        shown = parse(core, token)
+    except InvalidGrant:
+        return dict(_INACTIVE)
+    row, now = core.read(lambda tx: (sessions.find(tx, shown.session_id), tx.now))
+    windows = Windows(milliseconds(core.policy.grace), milliseconds(core.policy.retry_window))
+    presented = Presented(shown.hash, shown.generation, client.id)
+    if row is None or sessions.classify(row, presented, now, windows) not in _GOOD:
+        return dict(_INACTIVE)
+    return {
+        "active": True,
+        "iss": core.issuer,
+        "sub": row.user_id,
+        "client_id": row.client_id,
+        "scope": row.scope,
+        "sid": row.id,
+        "exp": min(row.idle_until, row.expires_at) // 1000,
+    }
