@@ -310,7 +310,7 @@ def _members(document: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
         raise InvalidKey("the JWK or JWK Set is not strict JSON (UTF-8, one object, no duplicate members)") from None
 
 
-def _claims_to_sign(member: object, error: Exception) -> bool:
+def _claims_to_sign(member: Any, error: Exception) -> bool:
     """Whether a broken JWK claims its kid all the same: then nobody can say which key the issuer meant by it."""
     signs = isinstance(member, Mapping) and "alg" in member and member.get("use", "sig") == "sig"
     return signs and isinstance(error, InvalidKey) and isinstance(member.get("kid"), str)
