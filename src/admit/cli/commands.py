@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -62,19 +62,6 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command an argument names. An unknown one is not echoed whole: it may be a token."""
-        name = args[0]
-        if name not in self.table and not name.startswith("-"):
-            close = get_close_matches(name[:32], self.table, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(self.table)}"
-            if name.startswith("eyJ"):
-                hint = f"to look at a token: {ctx.command_path} decode TOKEN"
-            ctx.fail(f"no such command; {hint}")
-        return super().resolve_command(ctx, args)
-
 
 def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:  # noqa: ARG001
     if wanted and not ctx.resilient_parsing:
@@ -128,10 +115,18 @@ def invoke(arguments: list[str], name: str) -> int:
 
 
 def _plain(error: click.ClickException) -> str:
+    """Click's message, without the arguments that it echoes: one of them may be a token."""
     message = " ".join(error.format_message().split())
     if message.startswith("Got unexpected extra argument"):
-        return "Too many arguments."  # click echoes them, and one may be a token
-    return message
+        return "Too many arguments."
+    group = error.ctx.command if isinstance(error, click.NoSuchCommand) and error.ctx else None
+    if not isinstance(error, click.NoSuchCommand) or not isinstance(group, click.Group) or error.ctx is None:
+        return message
+    if error.command_name.startswith("eyJ"):
+        return "No such command; to look at a token: decode TOKEN."
+    names = group.list_commands(error.ctx)
+    close = get_close_matches(error.command_name[:32], names, 1)
+    return f"No such command; {f'did you mean {close[0]!r}?' if close else 'there are ' + ', '.join(names) + '.'}"
 
 
 def _fail(path: str, message: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Final, NoReturn
-import contextlib
 
 # What may be absent, and the extra that brings it.
 EXTRAS: Final = {

@@ -24,7 +24,10 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="No remark on st
 
 @click.group(short_help="Make keys and look at them.", context_settings={"help_option_names": ["-h", "--help"]})
 def key() -> None:
-    """Make keys and look at them. Private halves are written to files that only you can read, and shown only when asked."""
+    """Make keys and look at them.
+
+    Private halves are written to files that only you can read, and shown only when asked for.
+    """
 
 
 @key.command()

@@ -1,4 +1,4 @@
-"""What a command writes: colors and alignment for people, plain JSON for pipes, remarks on stderr, files that only their owner reads."""
+"""What a command writes: colors for people, JSON for pipes, remarks on stderr, files that only their owner reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import Any, Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -95,9 +95,9 @@ def _style(value: object) -> str:
 
 
 def write_file(path: str, data: bytes, force: bool) -> None:
-    """A file that only its owner reads (0600). One that is there already is left alone, unless `force` replaces it whole."""
+    """A file that only its owner reads (0600). One that is there already stays, unless `force` replaces it whole."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    # With force, beside it and then in its place: no moment with half a key, and never through somebody's symbolic link.
+    # With force, beside it and then in its place: no moment with half a key, never through somebody's symbolic link.
     target = f"{path}.{clock.random_id()}" if force else path
     try:
         descriptor = os.open(target, flags, 0o600)

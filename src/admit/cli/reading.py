@@ -1,11 +1,11 @@
-"""Reading a token that may be damaged: what can be read, and what is wrong and where. Nothing here verifies or is strict."""
+"""Reading a token that may be damaged: what can be read, and what is wrong and where. Nothing here verifies."""
 
 from __future__ import annotations
 
 import json
 from binascii import a2b_base64
 from dataclasses import dataclass
-from typing import Any, Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from admit.errors import MalformedToken, shown
 from admit.jose import header as headers

@@ -49,7 +49,7 @@ def sign(
 ) -> None:
     """Sign a token, and write it to stdout.
 
-    iat, exp and jti are set here. Claims that hold a secret, by name or by structure, are refused: anyone can read a token.
+    iat, exp and jti are set here. Claims that hold a secret, by name or by structure, are refused: anyone reads them.
     """
     life = parse_span(lifetime)
     further = _claims(claims)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -65,8 +65,8 @@ def verify(
 ) -> int:
     """Verify a token: its signature with the keys given, then its issuer, audience, kind and times.
 
-    Where the signature fails, nothing is said of the claims. Where it holds, everything that is wrong is said at once, and the
-    exit code is that of the first in the order of verification. Keys and secrets are never given in argv.
+    Where the signature fails, nothing is said of the claims. Where it holds, all that is wrong is said at once, and the
+    exit code is that of the first in the order of verification.
     """
     if not unchecked and not (issuers and audiences):
         missing = " and ".join(name for name, given in (("--issuer", issuers), ("--audience", audiences)) if not given)

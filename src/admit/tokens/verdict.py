@@ -1,8 +1,8 @@
-"""Everything that is wrong with one token, for people who ask why. A Verifier stops at the first thing; its word is the one that counts."""
+"""All that is wrong with one token, for those who ask why. A Verifier stops at the first thing, and its word counts."""
 
 from __future__ import annotations
 
-from typing import Any, Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from admit.errors import InvalidClaim, InvalidKey, InvalidToken, UnknownKey, WrongAudience, WrongIssuer
 from admit.jose import jws
@@ -10,9 +10,9 @@ from admit.jose.encoding import json_object
 from admit.tokens.claims import Registered, read_registered
 
 if TYPE_CHECKING:
-    from admit.tokens.verifier import Verifier
-    from admit.tokens.rules import Rule
     from admit.jose.keys import KeySet
+    from admit.tokens.rules import Rule
+    from admit.tokens.verifier import Verifier
 
 _ABOUT: Final[dict[type[InvalidToken], str]] = {WrongIssuer: "iss", WrongAudience: "aud"}
 
@@ -46,7 +46,7 @@ def failures(verifier: Verifier[Any], token: str, keys: KeySet, now: float) -> t
 
 
 def _registered(raw: dict[str, Any], found: list[InvalidToken]) -> Registered:
-    """The registered claims; those of the wrong type are put into `found` and left out, so that the rest is judged too."""
+    """The registered claims. Those of the wrong type go into `found` and are left out, so that the rest is judged."""
     readable = dict(raw)
     while True:
         try:
