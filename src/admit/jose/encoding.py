@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -32,7 +32,7 @@ _LAST: Final = (_URL, b"", _URL[::16], _URL[::4])
 
 def b64url_encode(data: bytes) -> bytes:
     """Base64url without padding (RFC 7515 2)."""
-    return b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=")
+    return b2a_base64(data, newline=False).translate(_TO_URL, b"=")
 
 
 def b64url_decode(text: bytes) -> bytes:
@@ -53,6 +53,8 @@ def b64url_decode(text: bytes) -> bytes:
 
 
 _decode_base64: Final[Callable[[bytes], bytes]] = msgspec.json.Decoder(bytes).decode
+_Scalar = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float | bool | None
+_decode_flat: Final[Callable[[bytes], dict[str, Any]]] = msgspec.json.Decoder(dict[str, _Scalar | list[_Scalar]]).decode
 _decode: Final[Callable[[bytes], object]] = msgspec.json.Decoder().decode
 _encode: Final[Callable[[object], bytes]] = msgspec.json.Encoder().encode
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -64,21 +66,21 @@ def json_object(data: bytes) -> dict[str, Any]:
     Raises MalformedToken for anything but one UTF-8 object without duplicate names at any depth, with at most
     `MAX_DEPTH` levels and integers below `MAX_INTEGER` in size; NaN, infinities and lone surrogates included.
     """
+    # The usual payload is compact and flat. Written anew it is the same bytes, exactly where no member was lost to a duplicate;
+    # the type of `_decode_flat` leaves nothing that nests and no integer over 64 bits.
+    try:
+        flat = _decode_flat(data)
+        if _encode(flat) == data:
+            return flat
+    except (ValueError, RecursionError, OverflowError):
+        pass  # not usual: nesting, or not JSON at all
     try:
         value = _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        # The parser's own message can quote what it read.
+    except (ValueError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors; their texts quote the input
         raise MalformedToken("not strict JSON in UTF-8") from None
     if type(value) is not dict:
         raise MalformedToken("JSON, but not an object")
-    # Compact JSON written anew is the same bytes exactly where no member was lost: no duplicates, no integer over 64 bits.
-    # What was written in another way (spaces, escapes, floats) is looked at member by member instead.
-    try:
-        plain = _encode(value) == data
-    except (OverflowError, ValueError, RecursionError):
-        plain = False
-    if not plain or data.find(b"{", 1) > 0 or data.count(b"[") >= MAX_DEPTH:
-        _look_exactly(data, value)
+    _look_exactly(data, value)
     return value
 
 

@@ -20,7 +20,7 @@ NumericDate = (
 """Seconds since 1970-01-01T00:00:00Z, a JSON number, never a string or a boolean (RFC 7519 2)."""
 
 
-class Registered(msgspec.Struct, frozen=True):
+class Registered(msgspec.Struct, frozen=True, gc=False):
     """The claims whose types are fixed by the standards; nothing is coerced, and null is not absence."""
 
     iss: str | UnsetType = UNSET
