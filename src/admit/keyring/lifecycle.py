@@ -10,10 +10,12 @@ verifies, until the last token it signed has expired. retired: gone from the JWK
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class State(StrEnum):
@@ -82,7 +84,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. `kid` is the key that changes (the one that stops signing, for ROTATE), `successor` the one that signs."""
+    """One step. `kid` is the key that changes (for ROTATE, that stops signing), `successor` the one that signs."""
 
     action: Action
     ordinal: int = 0
@@ -91,7 +93,7 @@ class Step:
 
 
 def next_step(keys: Sequence[KeyTimes], now: int, timing: Timing) -> Step | None:
-    """The one step that is due for the keys of one algorithm, or None. A service that slept for months catches up by steps."""
+    """The one step due for the keys of one algorithm, or None. After months asleep a service catches up by steps."""
     active, pending = _one(keys, State.ACTIVE), _one(keys, State.PENDING)
     if pending is None:
         return Step(Action.ADD, ordinal=max((key.ordinal for key in keys), default=0) + 1)

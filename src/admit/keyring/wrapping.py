@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from admit import clock
 from admit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KEY_BYTES: Final = 32
 _NONCE: Final = 12  # SP 800-38D 5.2.1.1
@@ -53,7 +55,7 @@ class MasterKeys:
             return cipher.decrypt(nonce, sealed, _context(wrapped[:2], kind, name))
         except (InvalidTag, ValueError):
             raise ConfigurationError(
-                f"a stored {kind} does not open: this is not the master key the database was made with, or the row was altered"
+                f"a stored {kind} does not open: this is not the master key that wrapped it, or the row was altered"
             ) from None
 
     def version_of(self, wrapped: bytes) -> int:

@@ -78,9 +78,7 @@ class Users:
         self._must_be_built_in()
         normal = normalized(name)
         if normal is None:
-            raise InvalidRequest(
-                "a user name has 1 to 255 characters, without spaces or control characters (RFC 8265 3.3)"
-            )
+            raise InvalidRequest("a user name has 1 to 255 characters, no spaces or control characters (RFC 8265 3.3)")
         values = {
             "id": clock.random_id(),
             "name": normal,
@@ -90,7 +88,7 @@ class Users:
 
         def change(tx: Tx) -> User:
             row = tx.execute(insert(users).returning(*users.c), [values | {"created_at": tx.now}]).mappings().one()
-            audit.record(tx, "user.added", sub=values["id"])
+            audit.record(tx, "user.added", sub=row["id"])
             return _read(row)
 
         return self._core.write(change, taken=InvalidRequest("a user of that name exists"))
@@ -110,7 +108,7 @@ class Users:
         return None if normal is None else self._one(select(users).where(users.c.name == normal))
 
     def disable(self, sub: str) -> None:
-        """Refuse the user from now on, end every session, cut off every access token. Raises InvalidRequest for nobody."""
+        """Refuse the user from now on, end all sessions, cut off all access tokens. Raises InvalidRequest for nobody."""
         self._core.write(lambda tx: raise_epoch(tx, sub, self._core.own_users, "user.disabled", disable=True))
 
     def enable(self, sub: str) -> None:
@@ -143,9 +141,7 @@ class Users:
 
     def _must_be_built_in(self) -> None:
         if self._core.own_users:
-            raise ConfigurationError(
-                "the users are in the application's own table: change them there, then logout_everywhere"
-            )
+            raise ConfigurationError("users of an own table are changed there")
 
 
 def raise_epoch(tx: Tx, sub: str, own_users: bool, event: str, *, disable: bool = False) -> None:
@@ -204,7 +200,7 @@ def normalized(name: str) -> str | None:
         for character in name
     )
     text = unicodedata.normalize("NFC", "".join(mapped).lower())
-    # RFC 8264 4.2: letters, digits, marks and ASCII signs; nothing with a compatibility equivalent, so no two look-alikes
+    # RFC 8264 4.2: letters, digits, marks, ASCII signs; nothing with a compatibility equivalent, so no two look-alikes
     for character in text:
         category = unicodedata.category(character)
         if not ("!" <= character <= "~" or category[0] == "L" or category in ("Mn", "Mc", "Nd")):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -22,13 +21,15 @@ from admit.service.results import Client, NewClient
 from admit.service.schema import clients
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from admit.service.core import Core
     from admit.service.storage import Tx
 
 PREFIX: Final = "client."
 FIRST_PARTY: Final = "client.first-party"
 SECRET_PREFIX: Final = "admit_cs_"  # noqa: S105 - what secret scanners look for
-PASSWORD, REFRESH, CREDENTIALS = "password", "refresh_token", "client_credentials"  # noqa: S105
+PASSWORD, REFRESH, CREDENTIALS = "password", "refresh_token", "client_credentials"
 GRANTS: Final = frozenset((PASSWORD, REFRESH, CREDENTIALS))
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749 3.3

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from admit.errors import AdmitError, InvalidGrant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from admit.clock import Clock
+    from admit.keyring.wrapping import MasterKeys
     from admit.service.accounts import UserStore
     from admit.service.follower import Follower
     from admit.service.passwords import Passwords
     from admit.service.policy import Policy
     from admit.service.results import AuditEvent, Client
     from admit.service.storage import Storage, Tx
-    from admit.keyring.wrapping import MasterKeys
 
 T = TypeVar("T")
 

@@ -1,12 +1,8 @@
-"""TokenService: the whole service behind one object. Plain calls, each one transaction; AsyncTokenService is in aio.py."""
+"""TokenService: the whole service behind one object. Plain calls; AsyncTokenService, in aio.py, stands over it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
-
-from sqlalchemy import Engine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from admit.clock import Clock, system_clock
 from admit.errors import ConfigurationError, InvalidRequest
@@ -17,7 +13,6 @@ from admit.service import (
     audit,
     cleanup,
     clients,
-    core as parts,
     feed,
     keys,
     login,
@@ -26,6 +21,9 @@ from admit.service import (
     refresh,
     sessions,
     tokens,
+)
+from admit.service import (
+    core as parts,
 )
 from admit.service.accounts import BuiltInUsers, Users, UserStore
 from admit.service.clients import FIRST_PARTY, Clients
@@ -36,6 +34,12 @@ from admit.service.policy import Policy
 from admit.service.results import AccessToken, AuditEvent, Client, Session, TokenPair
 from admit.service.storage import Storage
 from admit.tokens.verifier import Unchecked, Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from sqlalchemy import Engine
 
 E = TypeVar("E")
 _DEFAULT = Policy()
@@ -50,13 +54,13 @@ class TokenService:
     users: the application's own user table (UserStore); without it, the built-in one.
     claims: called with the sub at login and refresh, answers further claims for the access token.
     master_key: 32 bytes, {version: 32 bytes} (the highest wraps), or the path of a file; without it, on SQLite, a file
-    beside the database (`auth.db.key`, mode 0600). A missing file is made only while the database holds nothing wrapped.
+    beside the database (`auth.db.key`, mode 0600). A missing file is made only while the database holds no secrets.
     algorithm: of access tokens; asymmetric only, since with HMAC every verifier could mint.
     on_event: called with each AuditEvent after its transaction committed; its exceptions are swallowed.
     clock: for tests; without it, the database's own clock decides.
 
-    Raises ConfigurationError (wrong or missing master key, contradictory settings), StorageUnavailable. Every method may
-    raise StorageUnavailable (503): nothing was judged, the caller may try again.
+    Raises ConfigurationError (wrong or missing master key, contradictory settings), StorageUnavailable. Every method
+    may raise StorageUnavailable (503): nothing was judged, the caller may try again.
     """
 
     def __init__(
@@ -189,7 +193,7 @@ class TokenService:
         return login.client_credentials(self._core, client_id, client_secret, scope=scope, audience=audience)
 
     def revoke(self, token: str, *, client_id: str = FIRST_PARTY, client_secret: str | None = None) -> None:
-        """Revoke a token (RFC 7009): a refresh token of any generation ends its session, an access token is cut off by jti.
+        """Revoke a token (RFC 7009): a refresh token of any generation ends its session, an access token goes by its jti.
 
         Unknown tokens and other clients' are answered alike, with nothing. Raises InvalidClient.
         """

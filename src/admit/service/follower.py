@@ -1,13 +1,12 @@
 """The view of keys and revocations that a process holds in memory, kept fresh by one background thread.
 
-It is the KeySource and the Revocations of verifiers in process, and what the service signs with. The thread starts lazily
-in each process, by process id, since servers fork; where it is dead or late, the caller looks for itself.
+It is the KeySource and the Revocations of verifiers in process, and what the service signs with. The thread starts
+lazily in each process, by process id, since servers fork; where it is dead or late, the caller looks for itself.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +17,8 @@ from admit.tokens.revocation import Entry, RevocationSet
 from admit.tokens.signer import Signer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from admit.jose.keys import KeySet
     from admit.keyring.wrapping import MasterKeys
     from admit.service.policy import Policy
@@ -66,13 +67,14 @@ class Follower:
         )
         self._view: View | None = None
         self._heard = self._tried = 0.0
+        self._thread: Thread | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._limit = policy.feed_limit.total_seconds()
         self._reload = policy.key_reload.total_seconds()
         self._adopt()
 
     def view(self) -> View:
-        """The view to sign with, never older than the key reload interval. Raises StorageUnavailable, KeysUnavailable."""
+        """The view to sign with, no older than the key reload interval. Raises StorageUnavailable, KeysUnavailable."""
         self.start()
         if self._view is None or monotonic() - self._heard > self._reload:
             self.look()
@@ -137,7 +139,7 @@ class Follower:
     def _adopt(self) -> None:
         # After a fork: the parent's thread is not here, and its lock may have been held.
         self._pid, self._lock, self._ended = os.getpid(), Lock(), Event()
-        self._thread: Thread | None = None
+        self._thread = None
 
     def _follow(self, ended: Event) -> None:
         swept = monotonic()

@@ -53,8 +53,8 @@ class Keys:
     def rotate(self, *, force: bool = False) -> SigningKey:
         """Let the standby sign, now, and publish a new standby; answers the key that signs.
 
-        Raises KeysUnavailable, with the seconds to wait, while the standby is too young for every verifier to hold it; in
-        an emergency, `force` does without that.
+        Raises KeysUnavailable, with the seconds to wait, while the standby is too young for every verifier to hold it;
+        in an emergency, `force` does without that.
         """
         core = self._core
         kid = core.write(lambda tx: rotate(tx, core.master, core.algorithm, core.policy, Key.generate, force=force))
@@ -175,8 +175,8 @@ def rotate(tx: Tx, master: MasterKeys, alg: str, policy: Policy, make: Maker, *,
     if wait and not force:
         seconds = -(-wait // 1000)
         raise KeysUnavailable(
-            f"the standby must be published for {seconds} s more, or verifiers with an older JWKS would refuse its tokens;"
-            " force it only in an emergency",
+            f"the standby must be published for {seconds} s more, or verifiers with an older JWKS would refuse its"
+            " tokens; force it only in an emergency",
             retry_after=seconds,
         )
     if not take(tx, master, ACCESS, alg, step, make):

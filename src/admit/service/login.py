@@ -1,4 +1,4 @@
-"""Login and client credentials: who asks is looked at first, then what is asked for, and only then is anything written."""
+"""Login and client credentials: first who asks, then what is asked for, and only then is anything written."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def master_keys(given: bytes | Mapping[int, bytes] | Path | None, storage: Stora
 
 
 def _create(path: Path) -> None:
-    # Written whole beside its name and linked there: two processes that start together agree on one, and a crash leaves none.
+    # Written beside its name and linked there whole: processes that start together agree on one, a crash leaves none.
     draft = path.with_name(f"{path.name}.{os.getpid()}.{clock.random_id()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -15,7 +15,7 @@ class Policy:
     access_lifetime: timedelta = timedelta(minutes=10)
     """How long an access token lives: 5 to 10 minutes (RFC 9700 2.2 asks for short)."""
     grace: timedelta = timedelta(seconds=10)
-    """After a rotation the previous refresh token gets the same successor: parallel requests, races, impatient retries."""
+    """After a rotation the previous refresh token gets the same successor: parallel requests, impatient retries."""
     retry_window: timedelta = timedelta(minutes=10)
     """The same for a successor that was never presented: its answer was lost."""
     idle: timedelta = timedelta(days=30)

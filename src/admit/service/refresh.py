@@ -31,8 +31,8 @@ def refresh(
 ) -> TokenPair:
     """Exchange a refresh token (RFC 6749 6).
 
-    In this order: the MAC, before any database work; the client; scope and audience; the new access token is signed; and
-    only then the swap. So neither a bad request nor a failed signer uses a token up.
+    In this order: the MAC, before any database work; the client; scope and audience; the new access token is signed;
+    and only then the swap. So neither a bad request nor a failed signer uses a token up.
     """
     old = parse(core, text)
 

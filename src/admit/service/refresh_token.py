@@ -80,8 +80,7 @@ def parse(text: str, keys: Mapping[int, bytes]) -> RefreshToken:
 
 
 def seal(successor: RefreshToken, old: RefreshToken, secret: bytes, client_id: str) -> bytes:
-    """The successor, so that only somebody who shows the old token can have it again: a database dump alone, or a logged
-    old token alone, gives nothing."""
+    """The successor, for nobody but who shows the old token: a database dump, or a logged token, is no use alone."""
     nonce = clock.random_bytes(_NONCE)
     return nonce + _sealer(old, secret).encrypt(nonce, successor.text.encode(), _context(old, client_id))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -14,6 +13,8 @@ from admit.service.results import Session
 from admit.service.schema import sessions, users
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from admit.service.refresh_token import RefreshToken
     from admit.service.storage import Tx
 
@@ -81,31 +82,62 @@ class Presented(NamedTuple):
     client_id: str
 
 
-_Condition = Callable[[Row, Presented, int, Windows], bool]
+class Facts(NamedTuple):
+    """What the refresh table asks about."""
 
-CASES: Final[tuple[tuple[Outcome, _Condition], ...]] = (
-    (Outcome.REFUSED, lambda row, shown, now, _: not row.live(now) or row.client_id != shown.client_id),
-    (Outcome.AHEAD, lambda row, shown, now, _: shown.generation > row.generation),
-    (Outcome.AHEAD, lambda row, shown, now, _: shown.generation == row.generation and shown.hash != row.hash),
-    (Outcome.ROTATE, lambda row, shown, now, at: shown.hash == row.hash and row.rotated_at <= now - at.grace),
-    (Outcome.SAME, lambda row, shown, now, _: shown.hash == row.hash),
-    (Outcome.REPLAY, lambda row, shown, now, at: _previous(row, shown) and now - at.grace < row.rotated_at),
-    (
-        Outcome.RETRY,
-        lambda row, shown, now, at: _previous(row, shown) and now - at.retry < row.rotated_at and not row.seen,
-    ),
-    (Outcome.REUSE, lambda row, shown, now, _: True),
+    row: Row
+    shown: Presented
+    now: int
+    windows: Windows
+
+    @property
+    def standing(self) -> bool:
+        """The session is live, and this client's."""
+        return self.row.live(self.now) and self.row.client_id == self.shown.client_id
+
+    @property
+    def ahead(self) -> bool:
+        """The token is of a generation that this database has not, or not so, given out."""
+        gap = self.shown.generation - self.row.generation
+        return gap > 0 or (gap == 0 and not self.current)
+
+    @property
+    def current(self) -> bool:
+        """It is the newest token of its session."""
+        return self.shown.hash == self.row.hash
+
+    @property
+    def previous(self) -> bool:
+        """It is the one before, and its successor is still at hand."""
+        return self.shown.hash == self.row.previous and self.row.successor is not None
+
+    @property
+    def in_grace(self) -> bool:
+        """The last rotation is younger than the grace; the window never slides."""
+        return self.row.rotated_at > self.now - self.windows.grace
+
+    @property
+    def in_retry(self) -> bool:
+        """The last rotation is younger than the retry window, and its answer was perhaps lost: nobody used it."""
+        return self.row.rotated_at > self.now - self.windows.retry and not self.row.seen
+
+
+CASES: Final[tuple[tuple[Outcome, Callable[[Facts], bool]], ...]] = (
+    (Outcome.REFUSED, lambda it: not it.standing),
+    (Outcome.AHEAD, lambda it: it.ahead),
+    (Outcome.ROTATE, lambda it: it.current and not it.in_grace),
+    (Outcome.SAME, lambda it: it.current and it.in_grace),
+    (Outcome.REPLAY, lambda it: it.previous and it.in_grace),
+    (Outcome.RETRY, lambda it: it.previous and it.in_retry),
+    (Outcome.REUSE, lambda _: True),
 )
 """The refresh table: the first row whose condition holds is the outcome."""
 
 
 def classify(row: Row, presented: Presented, now: int, windows: Windows) -> Outcome:
     """What a presented token means. Pure: the row, the token, the time."""
-    return next(outcome for outcome, holds in CASES if holds(row, presented, now, windows))
-
-
-def _previous(row: Row, presented: Presented) -> bool:
-    return presented.hash == row.previous and row.successor is not None
+    facts = Facts(row, presented, now, windows)
+    return next(outcome for outcome, holds in CASES if holds(facts))
 
 
 # The compare-and-swap. It repeats what classify saw, against whatever changed since.

@@ -1,21 +1,24 @@
-"""Storage: one SQL database, read and written in short transactions. Whatever goes wrong in it is StorageUnavailable."""
+"""Storage: one SQL database, read and written in short transactions. What goes wrong in it is StorageUnavailable."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
 from concurrent.futures import TimeoutError as NotYet
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from admit.clock import Clock, system_clock
 from admit.errors import AdmitError, ConfigurationError, StorageUnavailable
-from admit.service.results import AuditEvent
 from admit.service.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from admit.service.results import AuditEvent
 
 T = TypeVar("T")
 _BUSY_SECONDS: Final = 5  # how long another process may hold SQLite's write lock before a call gives up
@@ -28,8 +31,8 @@ _READERS: Final = 48  # connections, more than anyio's 40 worker threads
 
 
 class Tx:
-    """One transaction: its connection and the time it decides by; and, for after its commit, the audit events to tell and
-    whether it moved the feed or the keys."""
+    """One transaction: its connection and the time it decides by; and, for after its commit, the audit events to tell
+    and whether it moved the feed or the keys."""
 
     __slots__ = ("connection", "events", "execute", "moved", "now")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from admit.errors import InvalidClient, InvalidGrant, InvalidToken
-from admit.service import audit, clients, refresh_token, revocation, sessions
+from admit.service import audit, refresh_token, revocation, sessions
 from admit.service.policy import milliseconds
 from admit.service.refresh import parse
 from admit.service.sessions import Outcome, Presented, Windows
@@ -41,7 +41,7 @@ def revoke(core: Core, verifier: Verifier[Any], token: str, client: Client) -> N
 
 
 def end_by_token(core: Core, token: str, why: str, client: Client | None = None) -> None:
-    """End the session of a refresh token of any generation, if it is the client's (None: whoever's). Silent otherwise."""
+    """End the session of a refresh token of any generation, if it is the client's (None: whoever's); else silent."""
     try:
         shown = parse(core, token)
     except InvalidGrant:

@@ -1,7 +1,7 @@
 """SQLite: one writer thread in each process, which commits whatever is waiting together.
 
-One commit costs a disk flush whether it holds one call or sixty, and SQLite has one write lock: threads that fight over it
-wait in sleeps. Each call runs behind a savepoint of its own, and is answered only after the COMMIT.
+One commit costs a disk flush whether it holds one call or sixty, and SQLite has one write lock: threads that fight over
+it wait in sleeps. Each call runs behind a savepoint of its own, and is answered only after the COMMIT.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Call = tuple[Callable[[Connection], Any], Future[Any]]
 
 
 class Writer:
-    """Runs calls one after the other on one connection, in grouped transactions. Its thread starts with the first call."""
+    """Runs calls one after the other on one connection, in grouped transactions. The first call starts its thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -75,8 +75,7 @@ class Writer:
         answers: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             connection = self._connected()
-            driver = connection.connection.dbapi_connection
-            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
+            driver: Any = connection.connection.dbapi_connection
             driver.execute("BEGIN IMMEDIATE")
             for call, future in group:
                 driver.execute("SAVEPOINT one_call")

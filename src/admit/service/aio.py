@@ -1,0 +1,270 @@
+"""AsyncTokenService: TokenService for asynchronous programs. Each call is one line, run in a worker thread."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from admit.service.clients import FIRST_PARTY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from admit.service.accounts import Users
+    from admit.service.clients import Clients
+    from admit.service.facade import TokenService
+    from admit.service.keys import Keys
+    from admit.service.results import AccessToken, AuditEvent, Client, NewClient, Session, SigningKey, TokenPair, User
+    from admit.tokens.verifier import Verifier
+
+P = ParamSpec("P")
+T = TypeVar("T")
+E = TypeVar("E")
+_THREADS = 40
+"""At once, fewer than the pool's connections."""
+_HASHES = 8
+"""Calls that hash a password, at once: they queue apart, so that a burst of logins leaves refreshes their threads."""
+
+
+class _Threads:
+    def __init__(self, limiter: CapacityLimiter, hashing: CapacityLimiter) -> None:
+        self._limiter, self._hashing = limiter, hashing
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._limiter)
+
+    async def hash(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._hashing)
+
+
+class AsyncTokenService:
+    """A TokenService whose methods are awaited. `sync` is the service itself.
+
+    What only looks into memory (feed_head, on_feed, verifier, start) is called directly.
+    """
+
+    def __init__(self, service: TokenService) -> None:
+        self.sync = service
+        self._threads = threads = _Threads(CapacityLimiter(_THREADS), CapacityLimiter(_HASHES))
+        self.users = AsyncUsers(service.users, threads)
+        self.clients = AsyncClients(service.clients, threads)
+        self.keys = AsyncKeys(service.keys, threads)
+
+    async def login(
+        self,
+        name: str,
+        password: str,
+        *,
+        client_id: str = FIRST_PARTY,
+        client_secret: str | None = None,
+        audience: str | None = None,
+        scope: str | None = None,
+        device: str = "",
+        address: str = "",
+    ) -> TokenPair:
+        """See TokenService.login."""
+        return await self._threads.hash(
+            self.sync.login,
+            name,
+            password,
+            client_id=client_id,
+            client_secret=client_secret,
+            audience=audience,
+            scope=scope,
+            device=device,
+            address=address,
+        )
+
+    async def refresh(
+        self,
+        refresh_token: str,
+        *,
+        client_id: str = FIRST_PARTY,
+        client_secret: str | None = None,
+        scope: str | None = None,
+        audience: str | None = None,
+        address: str = "",
+    ) -> TokenPair:
+        """See TokenService.refresh."""
+        return await self._threads.run(
+            self.sync.refresh,
+            refresh_token,
+            client_id=client_id,
+            client_secret=client_secret,
+            scope=scope,
+            audience=audience,
+            address=address,
+        )
+
+    async def client_credentials(
+        self, client_id: str, client_secret: str, *, scope: str | None = None, audience: str | None = None
+    ) -> AccessToken:
+        """See TokenService.client_credentials."""
+        return await self._threads.run(
+            self.sync.client_credentials, client_id, client_secret, scope=scope, audience=audience
+        )
+
+    async def revoke(self, token: str, *, client_id: str = FIRST_PARTY, client_secret: str | None = None) -> None:
+        """See TokenService.revoke."""
+        await self._threads.run(self.sync.revoke, token, client_id=client_id, client_secret=client_secret)
+
+    async def introspect(self, token: str, *, client_id: str, client_secret: str) -> dict[str, object]:
+        """See TokenService.introspect."""
+        return await self._threads.run(self.sync.introspect, token, client_id=client_id, client_secret=client_secret)
+
+    async def logout(self, refresh_token: str) -> None:
+        """See TokenService.logout."""
+        await self._threads.run(self.sync.logout, refresh_token)
+
+    async def logout_everywhere(self, sub: str) -> None:
+        """See TokenService.logout_everywhere."""
+        await self._threads.run(self.sync.logout_everywhere, sub)
+
+    async def sessions(self, sub: str) -> list[Session]:
+        """See TokenService.sessions."""
+        return await self._threads.run(self.sync.sessions, sub)
+
+    async def end_session(self, sub: str, session_id: str) -> bool:
+        """See TokenService.end_session."""
+        return await self._threads.run(self.sync.end_session, sub, session_id)
+
+    async def jwks(self) -> dict[str, Any]:
+        """See TokenService.jwks."""
+        return await self._threads.run(self.sync.jwks)
+
+    async def feed_jwks(self) -> dict[str, Any]:
+        """See TokenService.feed_jwks."""
+        return await self._threads.run(self.sync.feed_jwks)
+
+    async def feed(self, since: int | None = None, epoch: str | None = None) -> str:
+        """See TokenService.feed."""
+        return await self._threads.run(self.sync.feed, since, epoch)
+
+    def feed_head(self) -> tuple[str, int]:
+        """See TokenService.feed_head."""
+        return self.sync.feed_head()
+
+    def on_feed(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """See TokenService.on_feed."""
+        return self.sync.on_feed(callback)
+
+    def verifier(self, *, audience: str | Sequence[str] | None = None, extra: type[E] | None = None) -> Verifier[Any]:
+        """See TokenService.verifier."""
+        return self.sync.verifier(audience=audience, extra=extra)
+
+    async def audit(self, *, after: int = 0, sub: str | None = None, limit: int = 100) -> list[AuditEvent]:
+        """See TokenService.audit."""
+        return await self._threads.run(self.sync.audit, after=after, sub=sub, limit=limit)
+
+    async def cleanup(self, limit: int = 1000) -> int:
+        """See TokenService.cleanup."""
+        return await self._threads.run(self.sync.cleanup, limit)
+
+    async def ready(self) -> None:
+        """See TokenService.ready."""
+        await self._threads.run(self.sync.ready)
+
+    def start(self) -> None:
+        """See TokenService.start."""
+        self.sync.start()
+
+    async def close(self) -> None:
+        """See TokenService.close."""
+        await self._threads.run(self.sync.close)
+
+
+class AsyncUsers:
+    """See admit.service.accounts.Users."""
+
+    def __init__(self, users: Users, threads: _Threads) -> None:
+        self._users, self._threads = users, threads
+
+    async def add(self, name: str, password: str) -> User:
+        """See Users.add."""
+        return await self._threads.hash(self._users.add, name, password)
+
+    async def list(self, after: str = "", limit: int = 100) -> list[User]:
+        """See Users.list."""
+        return await self._threads.run(self._users.list, after, limit)
+
+    async def get(self, sub: str) -> User | None:
+        """See Users.get."""
+        return await self._threads.run(self._users.get, sub)
+
+    async def find(self, name: str) -> User | None:
+        """See Users.find."""
+        return await self._threads.run(self._users.find, name)
+
+    async def disable(self, sub: str) -> None:
+        """See Users.disable."""
+        await self._threads.run(self._users.disable, sub)
+
+    async def enable(self, sub: str) -> None:
+        """See Users.enable."""
+        await self._threads.run(self._users.enable, sub)
+
+    async def set_password(self, sub: str, password: str) -> None:
+        """See Users.set_password."""
+        await self._threads.hash(self._users.set_password, sub, password)
+
+
+class AsyncClients:
+    """See admit.service.clients.Clients."""
+
+    def __init__(self, clients: Clients, threads: _Threads) -> None:
+        self._clients, self._threads = clients, threads
+
+    async def add(
+        self,
+        name: str,
+        *,
+        grants: Iterable[str],
+        audiences: Sequence[str],
+        scopes: Iterable[str] = (),
+        confidential: bool = True,
+    ) -> NewClient:
+        """See Clients.add."""
+        return await self._threads.run(
+            self._clients.add, name, grants=grants, audiences=audiences, scopes=scopes, confidential=confidential
+        )
+
+    async def get(self, client_id: str) -> Client | None:
+        """See Clients.get."""
+        return await self._threads.run(self._clients.get, client_id)
+
+    async def list(self) -> list[Client]:
+        """See Clients.list."""
+        return await self._threads.run(self._clients.list)
+
+    async def disable(self, client_id: str) -> None:
+        """See Clients.disable."""
+        await self._threads.run(self._clients.disable, client_id)
+
+    async def authenticate(self, client_id: str, client_secret: str | None) -> Client:
+        """See Clients.authenticate."""
+        return await self._threads.run(self._clients.authenticate, client_id, client_secret)
+
+
+class AsyncKeys:
+    """See admit.service.keys.Keys."""
+
+    def __init__(self, keys: Keys, threads: _Threads) -> None:
+        self._keys, self._threads = keys, threads
+
+    async def list(self) -> list[SigningKey]:
+        """See Keys.list."""
+        return await self._threads.run(self._keys.list)
+
+    async def rotate(self, *, force: bool = False) -> SigningKey:
+        """See Keys.rotate."""
+        return await self._threads.run(self._keys.rotate, force=force)
+
+    async def revoke(self, kid: str) -> None:
+        """See Keys.revoke."""
+        await self._threads.run(self._keys.revoke, kid)
+
+    async def step(self) -> bool:
+        """See Keys.step."""
+        return await self._threads.run(self._keys.step)
