@@ -11,9 +11,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, Final, TYPE_CHECKING
 
 import click
@@ -32,6 +32,7 @@ GRACE: Final = 1.0
 """Seconds; 10 in the real service, shortened so that the replay need not wait."""
 RETRY: Final = 2.0
 """Seconds; 10 minutes in the real service."""
+_sleep: Final = Event().wait
 _PATIENCE: Final = 30.0  # seconds for a process to start, or for a revocation to arrive
 
 
@@ -118,7 +119,7 @@ class Story:
 
     def refresh(self) -> str:
         """refresh: a new access token, a new refresh token"""
-        time.sleep(GRACE)  # a refresh token younger than its grace is not rotated yet
+        _sleep(GRACE)  # a refresh token younger than its grace is not rotated yet
         self.rotated = self._refresh(self.first)
         expect(self.rotated["refresh_token"] != self.first["refresh_token"], "the refresh token must change")
         return f"200, and a new refresh token (after its grace of {GRACE:g} s: a younger one stays)"
@@ -147,7 +148,7 @@ class Story:
     def replay(self) -> str:
         """replay the old refresh token after its windows, as a thief would: the session ends"""
         self.current = self._refresh(self.rotated)  # its owner goes on with the successor
-        time.sleep(RETRY + 0.1)
+        _sleep(RETRY + 0.1)
         answer = self._grant(self.first)
         expect(answer.status_code == 400 and answer.json()["error"] == "invalid_grant", "invalid_grant was expected")
         delay = self._until_refused(self.current["access_token"])
@@ -215,7 +216,7 @@ class Story:
         begun = monotonic()
         while self._call(token).status_code != 401:
             expect(monotonic() < begun + _PATIENCE, "the API must refuse the token")
-            time.sleep(0.002)
+            _sleep(0.002)
         return monotonic() - begun
 
 
