@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -28,6 +30,15 @@ COMMANDS: Final = {
     "logout": "admit.cli.login:logout",
     "demo": "admit.cli.demo:demo",
 }
+
+
+# The library speaks of its arguments; here they are options.
+_AS_OPTIONS: Final = (
+    (r"pass alg=", "say which with --alg"),
+    (r"name it in allow_claims", "name it with --allow-claim"),
+    (r"Key\.generate\('([\w-]+)'\)", r"jwt key generate --alg \1"),
+    (r"; further only as \w+=Unchecked\(.*\)", ""),
+)
 
 
 class LazyGroup(click.Group):
@@ -131,4 +142,7 @@ def _plain(error: click.ClickException) -> str:
 
 def _fail(path: str, message: str) -> None:
     sys.stdout.flush()
-    click.echo(f"{click.style(f'{path}:', fg='red')} {safe(message)}", err=True)
+    for pattern, option in _AS_OPTIONS:
+        message = re.sub(pattern, option, message)
+    name = f"{path}:" if os.environ.get("NO_COLOR") else click.style(f"{path}:", fg="red")
+    click.echo(f"{name} {safe(message)}", err=True)

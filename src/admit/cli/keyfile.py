@@ -106,18 +106,8 @@ def _json_keys(data: bytes, alg: str | None, kid: str | None) -> list[Key]:
     except MalformedToken as error:
         raise InvalidKey(str(error)) from None
     if "keys" not in members:
-        try:
-            return [Key.from_jwk(members if "kid" in members or kid is None else members | {"kid": kid}, alg=alg)]
-        except InvalidKey as error:
-            raise InvalidKey(_with_hint(str(error))) from None
-    try:
-        return list(KeySet.from_jwks(members, algorithms=(alg,) if alg else ()))
-    except InvalidKey as error:
-        raise InvalidKey(_with_hint(str(error))) from None
-
-
-def _with_hint(message: str) -> str:
-    return message.replace("pass alg=", "say which with --alg")
+        return [Key.from_jwk(members if "kid" in members or kid is None else members | {"kid": kid}, alg=alg)]
+    return list(KeySet.from_jwks(members, algorithms=(alg,) if alg else ()))
 
 
 def _pem_key(data: bytes, alg: str | None, password: bytes | None, kid: str | None) -> Key:

@@ -42,7 +42,7 @@ def read(token: str) -> Reading:
     if dots == 0:
         problems.append(f"the token ends inside its header, after {len(token)} characters: there is no dot")
     elif dots == 1:
-        problems.append(f"the token ends inside its claims, after {len(token)} characters: there is no signature")
+        problems.append(f"the token ends after {len(token)} characters: there is no signature")
     elif dots == 4:
         problems.append("this is an encrypted token (JWE): only its header can be read without the key")
     elif dots != 2:
@@ -127,12 +127,11 @@ def _scan(text: str) -> tuple[dict[str, Any], str]:
         colon = _skip(text, at)
         if not good or not isinstance(name, str) or text[colon : colon + 1] != ":":
             after = f" after the member {shown(last)}" if last else ""
-            return members, f"its JSON breaks off{after}, at byte {_byte(text, at)} of {_byte(text, len(text)) - 1}"
+            return members, f"its JSON breaks off{after}, {_place(text, at)}"
         value, at, good = _value(decoder.raw_decode, text, _skip(text, colon + 1))
         comma = _skip(text, at)
         if not good or text[comma : comma + 1] not in ("", ",", "}"):
-            where = f"at byte {_byte(text, at)} of {_byte(text, len(text)) - 1}"
-            return members, f"its JSON breaks off inside the member {shown(name)}, {where}"
+            return members, f"its JSON breaks off inside the member {shown(name)}, {_place(text, at)}"
         if name in members:
             doubled.append(name)
         members[name] = value
@@ -171,5 +170,5 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _byte(text: str, at: int) -> int:
-    return len(text[:at].encode("utf-8", "replace")) + 1
+def _place(text: str, at: int) -> str:
+    return f"after byte {len(text[:at].encode('utf-8', 'replace'))} of {len(text.encode('utf-8', 'replace'))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -52,6 +53,10 @@ def sign(
     iat, exp and jti are set here. Claims that hold a secret, by name or by structure, are refused: anyone reads them.
     """
     life = parse_span(lifetime)
+    if not timedelta() < life <= KINDS[kind].max_lifetime:
+        raise Stop(
+            f"a token of kind {kind} lives at most {span(KINDS[kind].max_lifetime.total_seconds())}, and longer than 0 s"
+        )
     further = _claims(claims)
     key = keys.one()
     signer = Signer(
