@@ -1,0 +1,182 @@
+"""What every door shares: the Authorization header in, claims or an RFC 6750 answer out."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+
+from admit.errors import (
+    AdmitError,
+    ConfigurationError,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    Unavailable,
+    shown,
+)
+from admit.jose.encoding import json_bytes
+from admit.tokens.verifier import Verifier
+from admit.tokens.waiting import WouldWait, may_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from admit.tokens.claims import Claims
+
+E = TypeVar("E")
+
+_AT_ONCE: Final = 16
+"""Requests of one door that may wait in threads for a fetch; the others queue on the event loop and hold no thread."""
+
+log = logging.getLogger("admit.web")
+
+
+class MissingToken(AdmitError):  # noqa: N818 - a leaf like those of errors.py
+    """The request brought no bearer token. Answer 401 with a bare challenge, without an error code (RFC 6750 3.1)."""
+
+    code = "missing_token"
+    public = "this needs an access token in the Authorization header"
+
+
+_CODES: Final[tuple[tuple[type[AdmitError], int, str | None, bool], ...]] = (
+    (MissingToken, 401, None, True),
+    (InvalidToken, 401, "invalid_token", False),
+    (InsufficientScope, 403, "insufficient_scope", True),
+    (InvalidRequest, 400, "invalid_request", False),
+)
+"""Error, status, error code, and whether the challenge says which scope is needed (RFC 6750 3, 3.1)."""
+
+
+class Refusal(NamedTuple):
+    """An answer for a framework to send."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Door(Generic[E]):
+    """Lets bearer tokens in that a verifier accepts. realm: a name for the challenge, shown to clients (RFC 9110
+    11.5)."""
+
+    def __init__(self, verifier: Verifier[E], *, realm: str | None = None) -> None:
+        if not isinstance(verifier, Verifier):
+            raise ConfigurationError(f"a door takes a Verifier, not {type(verifier).__name__}")
+        if realm is not None and not _quotable(realm):
+            raise ConfigurationError("a realm is printable ASCII without quotes and backslashes")
+        self.verifier = verifier
+        self._realm = realm
+        self._queue: Any = None
+
+    async def admit(self, authorization: Sequence[bytes], scopes: Sequence[str] = ()) -> Claims[E]:
+        """The claims of the token in the values of all Authorization headers, if it carries every one of `scopes`.
+
+        CPU only while keys and revocations are warm; otherwise a worker thread waits, never the event loop. Raises
+        MissingToken, InvalidRequest, InvalidToken, InsufficientScope or Unavailable.
+        """
+        token = read_token(authorization)
+        before = may_wait.set(False)
+        try:
+            claims = self.verifier.verify(token)
+        except WouldWait:
+            claims = None
+        finally:
+            may_wait.reset(before)
+        if claims is None:
+            claims = await self._waited(token)
+        return allowed(claims, scopes)
+
+    def admit_sync(self, authorization: Sequence[bytes], scopes: Sequence[str] = ()) -> Claims[E]:
+        """As `admit`, for a thread."""
+        return allowed(self.verifier.verify(read_token(authorization)), scopes)
+
+    def refuse(self, error: AdmitError, scopes: Sequence[str] = ()) -> Refusal:
+        """The answer to an error (RFC 6750 3). Only its `public` text leaves; the log keeps the cause.
+
+        Raises the error itself where it is no refusal but a mistake of the program.
+        """
+        description = error.public
+        if isinstance(error, Unavailable):
+            # Nothing was judged: with 401 every client would log out.
+            log.warning("unavailable: %s: %s", error.code, error)
+            return _refusal(503, "temporarily_unavailable", description, {"Retry-After": str(error.retry_after)})
+        row = next((row for row in _CODES if isinstance(error, row[0])), None)
+        if row is None:
+            raise error
+        log.info("refused: %s: %s", error.code, error)
+        _, status, code, names_scope = row
+        parameters = [] if self._realm is None else [f'realm="{self._realm}"']
+        if code is not None:
+            parameters += [f'error="{code}"', f'error_description="{description}"']
+        if names_scope and scopes:
+            parameters.append(f'scope="{" ".join(scopes)}"')
+        challenge = " ".join(("Bearer", ", ".join(parameters))).rstrip()
+        return _refusal(status, code, description, {"WWW-Authenticate": challenge})
+
+    async def _waited(self, token: str) -> Claims[E]:
+        import anyio.lowlevel
+        import anyio.to_thread
+
+        if self._queue is None:
+            self._queue = anyio.lowlevel.RunVar("admit_door", None)
+        limiter = self._queue.get()
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(_AT_ONCE)
+            self._queue.set(limiter)
+        return await anyio.to_thread.run_sync(self.verifier.verify, token, limiter=limiter)
+
+
+def read_token(authorization: Sequence[bytes]) -> str:
+    """The token in the values of all Authorization headers of a request (RFC 6750 2.1).
+
+    Raises MissingToken where there is none of scheme Bearer, and InvalidRequest where there are several headers,
+    tokens or none after the scheme: which of two would a proxy in between have looked at?
+    """
+    if not authorization:
+        raise MissingToken("no Authorization header")
+    if len(authorization) > 1:
+        raise InvalidRequest(f"{len(authorization)} Authorization headers instead of one")
+    scheme, _, token = authorization[0].partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise MissingToken("the Authorization header is of another scheme than Bearer")
+    token = token.lstrip(b" ")
+    if not token or b" " in token or b"," in token or not token.isascii():
+        raise InvalidRequest("the Authorization header is not 'Bearer' and one token")
+    return token.decode("ascii")
+
+
+def headers_of(scope: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """The values of every Authorization header in an ASGI scope's headers, whose names are lower case there."""
+    return [value for name, value in scope if name == b"authorization"]
+
+
+def allowed(claims: Claims[E], scopes: Sequence[str]) -> Claims[E]:
+    """The claims, if they carry every one of `scopes`; an administrator's scope implies no other. Raises
+    InsufficientScope."""
+    if scopes:
+        missing = [scope for scope in scopes if scope not in claims.scopes]
+        if missing:
+            raise InsufficientScope(f"the token lacks {', '.join(map(shown, missing))}", tuple(scopes))
+    return claims
+
+
+def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Scopes as a door may ask for them (RFC 6749 3.3). Raises ConfigurationError; one string with spaces is refused,
+    too."""
+    if isinstance(scopes, str):
+        raise ConfigurationError("scopes is a collection of scopes, not one string")
+    names = tuple(scopes)
+    for name in names:
+        if not isinstance(name, str) or not name or " " in name or not _quotable(name):
+            raise ConfigurationError(f"{shown(name)} is not a scope (RFC 6749 3.3)")
+    return names
+
+
+def _quotable(text: str) -> bool:
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+
+
+def _refusal(status: int, code: str | None, description: str, headers: dict[str, str]) -> Refusal:
+    body = {"error_description": description} if code is None else {"error": code, "error_description": description}
+    fixed = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return Refusal(status, {**fixed, **headers}, json_bytes(body))

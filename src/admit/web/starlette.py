@@ -1,0 +1,111 @@
+"""Bearer tokens for Starlette and other ASGI applications: a middleware that judges, a decorator that asks for scopes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from admit.errors import AdmitError, ConfigurationError
+from admit.web.bearer import Door, MissingToken, Refusal, allowed, checked_scopes, headers_of
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from admit.tokens.claims import Claims
+    from admit.tokens.verifier import Verifier
+
+E = TypeVar("E")
+Endpoint = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
+
+_CLAIMS, _DOOR = "admit.claims", "admit.door"
+
+
+class BearerMiddleware(Generic[E]):
+    """Lets a request in only with a token that the verifier accepts; its claims are then `claims_of(request)`.
+
+    scopes: what every request needs. public: exact paths that need no token, such as /healthz; a token there is not
+    even looked at. realm: for the challenge. WebSockets are judged alike, before they are accepted.
+
+    `Starlette(routes, middleware=[Middleware(BearerMiddleware, verifier=verifier)])`. RFC 6750.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: Verifier[E],
+        *,
+        scopes: Iterable[str] = (),
+        public: Iterable[str] = (),
+        realm: str | None = None,
+    ) -> None:
+        if isinstance(public, str):
+            raise ConfigurationError("public is a collection of paths, not one string")
+        self.app, self.door = app, Door(verifier, realm=realm)
+        self._scopes, self._public = checked_scopes(scopes), frozenset(public)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        scope[_DOOR] = self.door
+        if scope["path"] not in self._public:
+            try:
+                scope[_CLAIMS] = await self.door.admit(headers_of(scope["headers"]), self._scopes)
+            except AdmitError as error:
+                await _send(self.door.refuse(error, self._scopes), scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def claims_of(request: HTTPConnection) -> Claims[Any]:
+    """The claims of the token that came with a request. Raises MissingToken where no BearerMiddleware judged one."""
+    claims = request.scope.get(_CLAIMS)
+    if claims is None:
+        raise MissingToken("no token was judged for this request: its path is public, or there is no BearerMiddleware")
+    return cast("Claims[Any]", claims)
+
+
+def requires(*scopes: str) -> Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]:
+    """Decorates an endpoint (async or not) behind BearerMiddleware: its token needs all of these scopes, or 403."""
+    wanted = checked_scopes(scopes)
+
+    def decorate(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        is_async = inspect.iscoroutinefunction(endpoint)
+
+        @functools.wraps(endpoint)
+        async def guarded(request: Request) -> Response:
+            door = request.scope.get(_DOOR)
+            if door is None:
+                raise ConfigurationError("requires() works behind BearerMiddleware, and this application has none")
+            try:
+                allowed(claims_of(request), wanted)
+            except AdmitError as error:
+                return _response(cast("Door[Any]", door).refuse(error, wanted))
+            if is_async:
+                return await cast("Callable[[Request], Awaitable[Response]]", endpoint)(request)
+            return await run_in_threadpool(cast("Callable[[Request], Response]", endpoint), request)
+
+        return guarded
+
+    return decorate
+
+
+def _response(refusal: Refusal) -> Response:
+    return Response(refusal.body, refusal.status, refusal.headers)
+
+
+async def _send(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await _response(refusal)(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        headers = [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
+        await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": refusal.body})
+    else:
+        await send({"type": "websocket.close", "code": 1008, "reason": ""})
