@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from difflib import get_close_matches
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from admit.cli.exits import MEANING, Exit, Stop, exit_code
-from admit.cli.output import safe
+from admit.cli.output import paint, safe
 from admit.errors import AdmitError
 
 if TYPE_CHECKING:
@@ -144,5 +143,4 @@ def _fail(path: str, message: str) -> None:
     sys.stdout.flush()
     for pattern, option in _AS_OPTIONS:
         message = re.sub(pattern, option, message)
-    name = f"{path}:" if os.environ.get("NO_COLOR") else click.style(f"{path}:", fg="red")
-    click.echo(f"{name} {safe(message)}", err=True)
+    click.echo(f"{paint(f'{path}:', 'red')} {safe(message)}", err=True)

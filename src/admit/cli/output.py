@@ -41,11 +41,12 @@ def note(message: str, quiet: bool = False, color: str | None = None) -> None:
     """A remark on stderr: never part of the answer."""
     if not quiet:
         sys.stdout.flush()
-        # click takes the color away where stderr is no terminal; NO_COLOR is its reader's wish (no-color.org).
-        click.echo(
-            click.style(safe(message), fg=color) if color and not os.environ.get("NO_COLOR") else safe(message),
-            err=True,
-        )
+        click.echo(paint(safe(message), color) if color else safe(message), err=True)
+
+
+def paint(text: str, color: str) -> str:
+    """Colored text. click takes the color away where no terminal is written to; NO_COLOR is its reader's wish."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=color)
 
 
 def print_json(value: object) -> None:

@@ -53,10 +53,9 @@ def sign(
     iat, exp and jti are set here. Claims that hold a secret, by name or by structure, are refused: anyone reads them.
     """
     life = parse_span(lifetime)
-    if not timedelta() < life <= KINDS[kind].max_lifetime:
-        raise Stop(
-            f"a token of kind {kind} lives at most {span(KINDS[kind].max_lifetime.total_seconds())}, and longer than 0 s"
-        )
+    longest = KINDS[kind].max_lifetime
+    if not timedelta() < life <= longest:
+        raise Stop(f"a token of kind {kind} lives longer than 0 s, and at most {span(longest.total_seconds())}")
     further = _claims(claims)
     key = keys.one()
     signer = Signer(

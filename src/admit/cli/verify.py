@@ -135,7 +135,8 @@ def _kind(name: str | None, header: Header, unchecked: bool) -> Kind:
 def _words(error: InvalidToken, token: str, now: float, kind: str) -> str:
     """What failed, as one says it at a terminal. Only failures after the signature speak of claims."""
     if isinstance(error, WrongType):
-        return f"typ is {shown(headers.parse(split(token)[1]).members.get('typ'))}, and --kind {kind} expects {KINDS[kind].typ!r}"
+        typ = headers.parse(split(token)[1]).members.get("typ")
+        return f"typ is {shown(typ)}, and --kind {kind} expects {KINDS[kind].typ!r}"
     if not isinstance(error, ExpiredToken | ImmatureToken | OverlongToken):
         return str(error)
     claims = json_object(b64url_decode(split(token)[2]))
