@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import sqlite3
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest

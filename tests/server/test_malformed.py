@@ -48,15 +48,11 @@ BODIES = {
 }
 
 
-def exchange(url: str, request: bytes, more: bytes = b"") -> tuple[int, dict[str, str], Any]:
+def exchange(url: str, request: bytes) -> tuple[int, dict[str, str], Any]:
     """Status, headers and JSON body of a raw request, over a socket of its own."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(request)
-        try:
-            connection.sendall(more)
-        except OSError:
-            pass  # refused before all of it was sent
         data = b""
         while chunk := connection.recv(65536):
             data += chunk

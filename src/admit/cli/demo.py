@@ -1,4 +1,4 @@
-"""`jwt demo`: a token service and an API as two processes that share nothing but HTTP, and a client that plays the whole story.
+"""`jwt demo`: a token service and an API, two processes that share nothing but HTTP, and a client that plays the story.
 
 Each step says what it does, what came back and how long it took; the demo ends with 0 only if each did what it says.
 """
@@ -14,7 +14,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Any, Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import httpx2
@@ -25,8 +25,8 @@ from admit.cli.output import safe, to_json
 from admit.clock import monotonic, random_id
 
 if TYPE_CHECKING:
-    from types import FrameType
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 GRACE: Final = 1.0
 """Seconds; 10 in the real service, shortened so that the replay need not wait."""
@@ -241,7 +241,7 @@ STEPS: Final[tuple[Callable[[Story], str], ...]] = (
 
 @click.command()
 def demo() -> None:
-    """See Admit at work: a token service and an API as two processes, and a client that plays every step against them."""
+    """See Admit at work: a token service and an API as two processes, and a client that plays every step."""
     begun = monotonic()
     with ExitStack() as stack:
         stack.enter_context(_terminated())
