@@ -31,7 +31,7 @@ _AT_ONCE: Final = 16
 log = logging.getLogger("admit.web")
 
 
-class MissingToken(AdmitError):  # noqa: N818 - a leaf like those of errors.py
+class MissingToken(AdmitError):
     """The request brought no bearer token. Answer 401 with a bare challenge, without an error code (RFC 6750 3.1)."""
 
     code = "missing_token"

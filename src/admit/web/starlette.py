@@ -1,4 +1,4 @@
-"""Bearer tokens for Starlette and other ASGI applications: a middleware that judges, a decorator that asks for scopes."""
+"""Bearer tokens for Starlette and other ASGI applications: a middleware that judges, a decorator for scopes."""
 
 from __future__ import annotations
 
