@@ -1,0 +1,235 @@
+"""RemoteIssuer: whom it believes, over what, and that it never blocks an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from admit import Claims, ConfigurationError, InvalidToken
+from admit.errors import KeysUnavailable
+from admit.remote.issuer import RemoteIssuer
+from admit.web.bearer import Door
+
+METADATA, OPENID, JWKS = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/jwks"
+
+
+@dataclass(frozen=True)
+class Mine:
+    tenant: str
+
+
+@pytest.fixture
+def remote(issuer: Any) -> Iterator[RemoteIssuer]:
+    remote = RemoteIssuer(issuer.url, revocations="none", timeout=2.0)
+    yield remote
+    remote.close()
+
+
+def test_building_one_asks_nothing_and_the_first_token_reads_metadata_and_keys(
+    issuer: Any, remote: RemoteIssuer
+) -> None:
+    verifier = remote.verifier(audience="orders", extra=Mine)
+    assert not issuer.asked
+    assert verifier.verify(issuer.token(tenant="acme")).extra.tenant == "acme"
+    assert issuer.asked == {METADATA: 1, JWKS: 1}
+
+
+def test_whether_revocations_are_followed_has_to_be_said() -> None:
+    with pytest.raises(TypeError):
+        RemoteIssuer("https://auth.example")  # type: ignore[call-arg]
+    with pytest.raises(ConfigurationError):
+        RemoteIssuer("https://auth.example", revocations="maybe")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://auth.example", "auth.example", "https://auth.example?x=1", "https://a@b.example"]
+)
+def test_an_issuer_that_cannot_be_trusted_by_its_url_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        RemoteIssuer(url, revocations="none")
+
+
+def test_metadata_of_another_issuer_is_refused(issuer: Any, remote: RemoteIssuer) -> None:
+    plain = issuer.answers[METADATA]
+    for other in ("https://evil.example", issuer.url + "/", issuer.url.upper()):
+        body = plain(None)[2].replace(issuer.url.encode(), other.encode(), 1)
+        issuer.answers[METADATA] = lambda _, body=body: (200, {}, body)
+        fresh = RemoteIssuer(issuer.url, revocations="none")
+        with pytest.raises(KeysUnavailable, match="another issuer"):
+            fresh.verifier(audience="orders").verify(issuer.token())
+        fresh.close()
+    assert issuer.asked[JWKS] == 0
+
+
+def test_openid_metadata_serves_where_there_is_no_other(issuer: Any, remote: RemoteIssuer) -> None:
+    issuer.answers[OPENID] = issuer.answers.pop(METADATA)
+    assert remote.verifier(audience="orders").verify(issuer.token()).sub == "alice"
+
+
+def test_an_issuer_with_a_path_has_its_metadata_where_each_standard_puts_it(issuer: Any) -> None:
+    remote = RemoteIssuer(issuer.url + "/tenant", revocations="none")
+    with pytest.raises(KeysUnavailable):
+        remote.warm()
+    assert issuer.asked == {METADATA + "/tenant": 1, "/tenant" + OPENID: 1}
+    remote.close()
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://evil.example/jwks", "file:///etc/passwd", "http://127.0.0.1:1/jwks", "", None, 5]
+)
+def test_metadata_cannot_point_to_keys_that_anybody_could_replace(
+    issuer: Any, remote: RemoteIssuer, uri: object
+) -> None:
+    import json
+
+    body = json.dumps({"issuer": issuer.url, "jwks_uri": uri}).encode()
+    issuer.answers[METADATA] = lambda _: (200, {}, body)
+    with pytest.raises(KeysUnavailable, match="jwks_uri"):
+        remote.warm()
+
+
+def test_two_hundred_tasks_at_cold_start_cause_one_fetch_and_the_loop_stays_free(
+    issuer: Any, remote: RemoteIssuer
+) -> None:
+    plain = issuer.answers[JWKS]
+    issuer.answers[JWKS] = lambda handler: (time.sleep(0.4), plain(handler))[1]
+    door, value = Door(remote.verifier(audience="orders")), [b"Bearer " + issuer.token().encode()]
+
+    async def main() -> float:
+        longest, over = 0.0, asyncio.Event()
+
+        async def watch() -> None:
+            nonlocal longest
+            while not over.is_set():
+                begun = time.monotonic()
+                await asyncio.sleep(0.005)
+                longest = max(longest, time.monotonic() - begun)
+
+        watching = asyncio.create_task(watch())
+        everybody = await asyncio.gather(*(door.admit(value) for _ in range(200)))
+        over.set()
+        await watching
+        assert {claims.sub for claims in everybody} == {"alice"}
+        return longest
+
+    assert asyncio.run(main()) < 0.3
+    assert issuer.asked == {METADATA: 1, JWKS: 1}
+
+
+def test_a_flood_of_unknown_kids_on_an_event_loop_causes_one_fetch(issuer: Any, remote: RemoteIssuer) -> None:
+    from admit import Key
+
+    strangers = [[b"Bearer " + issuer.token(Key.generate("ES256")).encode()] for _ in range(60)]
+    door = Door(remote.verifier(audience="orders"))
+
+    async def main() -> None:
+        await remote.start()
+        for value in strangers:
+            with pytest.raises(InvalidToken):
+                await door.admit(value)
+        answers = await asyncio.gather(*map(door.admit, strangers), return_exceptions=True)
+        assert all(isinstance(answer, InvalidToken) for answer in answers)
+
+    asyncio.run(main())
+    assert issuer.asked[JWKS] == 2
+
+
+def test_async_with_fetches_before_the_first_request(issuer: Any) -> None:
+    async def main() -> Claims[None]:
+        async with RemoteIssuer(issuer.url, revocations="required") as remote:
+            assert issuer.asked[JWKS] == 1
+            return remote.verifier(audience="orders").verify(issuer.token())
+
+    assert asyncio.run(main()).sub == "alice"
+
+
+def _authority(folder: Path, expired: bool) -> tuple[ssl.SSLContext, Path]:
+    now = datetime.now(UTC)
+
+    def name(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+
+    def builder(subject: str, public: ec.EllipticCurvePublicKey, until: datetime) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name(subject))
+            .issuer_name(name("test authority"))
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=9))
+            .not_valid_after(until)
+        )
+
+    ca = builder("test authority", ca_key.public_key(), now + timedelta(days=9))
+    ca = ca.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    ca_certificate = ca.sign(ca_key, hashes.SHA256())
+    leaf = builder("127.0.0.1", key.public_key(), now + timedelta(days=-1 if expired else 9))
+    leaf = leaf.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    certificate = leaf.sign(ca_key, hashes.SHA256())
+    (folder / "ca.pem").write_bytes(ca_certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "server.pem")
+    return server, folder / "ca.pem"
+
+
+@pytest.mark.parametrize("fault", [None, "expired certificate", "unknown authority"])
+def test_over_tls_only_a_valid_certificate_of_a_known_authority_will_do(
+    issuer: Any, tmp_path: Path, fault: str | None
+) -> None:
+    context, authority = _authority(tmp_path, fault == "expired certificate")
+    issuer.server.socket = context.wrap_socket(issuer.server.socket, server_side=True, do_handshake_on_connect=False)
+    issuer.url = issuer.url.replace("http://", "https://")
+    trust = None if fault == "unknown authority" else ssl.create_default_context(cafile=authority)
+    remote = RemoteIssuer(issuer.url, revocations="none", ssl_context=trust, timeout=3.0)
+    verifier = remote.verifier(audience="orders")
+    if fault is None:
+        assert verifier.verify(issuer.token()).sub == "alice"
+    else:
+        with pytest.raises(KeysUnavailable, match=r"(?i)certificate"):
+            verifier.verify(issuer.token())
+        assert not issuer.asked
+    remote.close()
+
+
+def test_two_issuers_never_share_keys(issuer: Any, remote: RemoteIssuer) -> None:
+    other = RemoteIssuer(issuer.url, revocations="none", jwks_uri=issuer.url + "/other-jwks")
+    with pytest.raises(KeysUnavailable):
+        other.verifier(audience="orders").verify(issuer.token())
+    remote.verifier(audience="orders").verify(issuer.token())
+    other.close()
+
+
+def test_an_issuer_nobody_holds_any_more_leaves_no_thread(issuer: Any) -> None:
+    remote = RemoteIssuer(issuer.url, revocations="none")
+    remote.warm()
+    runs = next(iter(remote.keys._background._runs.values()))
+    thread = runs.thread
+    del remote
+    gc.collect()
+    assert isinstance(thread, threading.Thread)
+    with runs.changed:
+        runs.wanted = True
+        runs.changed.notify_all()
+    thread.join(5)
+    assert not thread.is_alive()

@@ -1,0 +1,277 @@
+"""The revocation feed from a reader's side: what cuts off, what counts as news, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from admit import Key, Verifier
+from admit.errors import InvalidToken, RevocationsUnavailable, RevokedToken
+from admit.remote.issuer import RemoteIssuer
+from admit.tokens.revocation import Entry, Page
+
+FEED = "/revocations"
+
+
+class Wall:
+    """The system's clock, moved by hand."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def wall() -> Wall:
+    return Wall()
+
+
+@pytest.fixture
+def remote(issuer: Any, wall: Wall, ticker: Any) -> Iterator[RemoteIssuer]:
+    remote = RemoteIssuer(issuer.url, revocations="required", clock=wall, now=ticker, timeout=2.0)
+    yield remote
+    remote.close()
+
+
+@pytest.fixture
+def verifier(remote: RemoteIssuer) -> Verifier[None]:
+    return remote.verifier(audience="orders")
+
+
+def within(seconds: float, refused: Callable[[], object]) -> float:
+    """How long until `refused` raises RevokedToken."""
+    begun = time.monotonic()
+    while time.monotonic() < begun + seconds:
+        try:
+            refused()
+        except RevokedToken:
+            return time.monotonic() - begun
+        time.sleep(0.005)
+    raise AssertionError("the token was never refused")
+
+
+def poll(remote: RemoteIssuer) -> None:
+    """One poll, in this thread, as the background would."""
+    assert remote.revocations is not None
+    remote.revocations._poll()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "epoch"),
+    [("jti", "j1", None), ("sid", "s1", None), ("sub", "alice", 2), ("client", "web", None), ("kid", None, None)],
+)
+def test_what_is_cut_off_is_refused_within_a_second_and_nothing_else(
+    issuer: Any, verifier: Verifier[None], kind: str, value: str | None, epoch: int | None
+) -> None:
+    signer_claims = {"sid": "s1"}
+    token = issuer.token(jti="j1", **signer_claims)
+    verifier.verify(token)
+    issuer.cut_off(kind, "of somebody else", epoch)
+    issuer.cut_off(kind, value or issuer.key.kid, epoch)
+    assert within(3, lambda: verifier.verify(token)) < 1.5
+
+
+def test_a_token_of_another_session_stays_good(issuer: Any, verifier: Verifier[None]) -> None:
+    ended, other = issuer.token(sid="s1"), issuer.token(sid="s2")
+    verifier.verify(ended)
+    issuer.cut_off("sid", "s1")
+    within(3, lambda: verifier.verify(ended))
+    assert verifier.verify(other).sid == "s2"
+
+
+def test_a_cached_token_is_refused_as_soon_as_any_other(issuer: Any, remote: RemoteIssuer) -> None:
+    cached, token = remote.verifier(audience="orders", cache=10), issuer.token(jti="j1")
+    cached.verify(token)
+    cached.verify(token)
+    issuer.cut_off("jti", "j1")
+    within(3, lambda: cached.verify(token))
+
+
+def test_a_feed_that_was_never_heard_means_nothing_is_judged(issuer: Any, verifier: Verifier[None]) -> None:
+    issuer.answers[FEED] = lambda _: (503, {}, b"")
+    with pytest.raises(RevocationsUnavailable, match="never"):
+        verifier.verify(issuer.token())
+
+
+@pytest.mark.parametrize("which", ["wall", "monotonic"])
+def test_a_feed_older_than_its_limit_means_nothing_is_judged(
+    issuer: Any, remote: RemoteIssuer, wall: Wall, ticker: Any, which: str
+) -> None:
+    verifier = remote.verifier(audience="orders", max_lifetime=timedelta(hours=1))
+    token = issuer.token()
+    verifier.verify(token)
+    issuer.answers[FEED] = lambda _: (503, {}, b"")
+    time.sleep(1.1)  # the long poll under way ends
+
+    def move(seconds: float) -> None:
+        if which == "wall":
+            wall.ahead += seconds
+        else:
+            ticker.now += seconds
+
+    move(290)
+    verifier.verify(token)
+    move(15)
+    with pytest.raises(RevocationsUnavailable):
+        verifier.verify(token)
+
+
+def test_only_its_owner_can_decide_that_an_old_feed_is_accepted(issuer: Any, ticker: Any) -> None:
+    remote = RemoteIssuer(issuer.url, revocations="required", on_stale="accept", now=ticker)
+    verifier = remote.verifier(audience="orders")
+    plain, issuer.answers[FEED] = issuer.answers[FEED], lambda _: (503, {}, b"")
+    with pytest.raises(RevocationsUnavailable):  # never heard is not old
+        verifier.verify(issuer.token())
+    issuer.answers[FEED] = plain
+    ticker.now += 100
+    verifier.verify(issuer.token())
+    issuer.answers[FEED] = lambda _: (503, {}, b"")
+    ticker.now += 10_000
+    verifier.verify(issuer.token())
+    remote.close()
+
+
+def test_a_replayed_answer_never_renews_freshness(issuer: Any, remote: RemoteIssuer, wall: Wall, ticker: Any) -> None:
+    page = issuer.page(None, None).sign(issuer.feed_key).encode()
+    issuer.answers[FEED] = lambda _: (200, {}, page)
+    assert remote.revocations is not None
+    remote.revocations.start()
+    for _ in range(31):
+        wall.ahead, ticker.now = wall.ahead + 10, ticker.now + 10
+        poll(remote)
+    with pytest.raises(RevocationsUnavailable):
+        remote.revocations.start()
+    wall.ahead = 0  # nor does a clock that is set back
+    with pytest.raises(RevocationsUnavailable):
+        remote.revocations.start()
+
+
+def test_an_old_answer_is_not_fresh_to_one_who_has_just_started(
+    issuer: Any, remote: RemoteIssuer, verifier: Verifier[None]
+) -> None:
+    issuer.iat_offset = -3600
+    with pytest.raises(RevocationsUnavailable):
+        verifier.verify(issuer.token())
+
+
+def test_a_page_from_the_future_is_refused(issuer: Any, verifier: Verifier[None]) -> None:
+    issuer.iat_offset = 3600
+    with pytest.raises(RevocationsUnavailable, match="future"):
+        verifier.verify(issuer.token())
+
+
+def _signed(issuer: Any, **changes: Any) -> Callable[[object], tuple[int, dict[str, str], bytes]]:
+    key = changes.pop("key", issuer.feed_key)
+
+    def answer(_: object) -> tuple[int, dict[str, str], bytes]:
+        return 200, {}, msgspec.structs.replace(issuer.page(None, None), **changes).sign(key).encode()
+
+    return answer
+
+
+def test_pages_that_are_not_the_issuers_own_are_refused(issuer: Any, verifier: Verifier[None], ticker: Any) -> None:
+    stray = Entry.of("jti", "x", seq=9, exp=1)
+    for answer in (
+        _signed(issuer, iss="https://evil.example"),
+        _signed(issuer, key=Key.generate("ES256")),
+        _signed(issuer, key=issuer.key),
+        _signed(issuer, since=5, to=2, full=False),
+        _signed(issuer, entries=(stray,)),
+        lambda _: (200, {}, issuer.token().encode()),
+        lambda _: (200, {}, b"[]"),
+        lambda _: (200, {}, b""),
+    ):
+        issuer.answers[FEED] = answer
+        ticker.now += 100
+        with pytest.raises(RevocationsUnavailable):
+            verifier.verify(issuer.token())
+
+
+def test_an_access_token_signed_by_the_feeds_key_is_refused(issuer: Any, verifier: Verifier[None]) -> None:
+    verifier.verify(issuer.token())
+    with pytest.raises(InvalidToken):
+        verifier.verify(issuer.token(issuer.feed_key))
+
+
+def test_numbers_that_go_back_or_leave_a_gap_are_refused(issuer: Any, remote: RemoteIssuer) -> None:
+    assert remote.revocations is not None
+    issuer.cut_off("jti", "a")
+    issuer.cut_off("jti", "b")
+    remote.revocations.start()
+    feed = remote.revocations
+    page = issuer.page(2, issuer.feed)
+    feed._take(page, 0)
+    for changes in ({"since": 3, "to": 4}, {"since": 1, "to": 1}, {"feed": "other"}):
+        with pytest.raises(Exception, match="goes back"):
+            feed._take(msgspec.structs.replace(page, **changes), 0)
+    with pytest.raises(Exception, match="older"):
+        feed._take(msgspec.structs.replace(page, iat=page.iat - 5, full=True, since=0), 0)
+    assert len(feed) == 2
+
+
+def test_a_restored_issuer_begins_anew_and_what_was_cut_off_stays_so(
+    issuer: Any, remote: RemoteIssuer, verifier: Verifier[None]
+) -> None:
+    old, new = issuer.token(jti="old"), issuer.token(jti="new")
+    issuer.cut_off("jti", "old")
+    with pytest.raises(RevokedToken):
+        verifier.verify(old)
+    issuer.feed, issuer.entries, issuer.seq = "second", [], 0
+    issuer.cut_off("jti", "new")
+    within(3, lambda: verifier.verify(new))
+    with pytest.raises(RevokedToken):
+        verifier.verify(old)
+
+
+def test_what_is_known_is_not_complete_before_the_last_page(issuer: Any, verifier: Verifier[None]) -> None:
+    token = issuer.token(jti="late")
+    issuer.cut_off("jti", "early")
+    issuer.cut_off("jti", "late")
+    whole = issuer.page(None, None)
+    pages = {
+        None: Page(**{**msgspec.structs.asdict(whole), "to": 1, "entries": whole.entries[:1], "more": True}),
+        "1": Page(**{**msgspec.structs.asdict(whole), "since": 1, "entries": whole.entries[1:], "full": False}),
+    }
+
+    def answer(handler: Any) -> tuple[int, dict[str, str], bytes]:
+        since = "1" if "since=1" in handler.path else None
+        time.sleep(0.2)
+        return 200, {}, pages[since].sign(issuer.feed_key).encode()
+
+    issuer.answers[FEED] = answer
+    with pytest.raises((RevokedToken, RevocationsUnavailable)):
+        verifier.verify(token)
+    within(5, lambda: _ignoring_unavailable(verifier, token))
+
+
+def _ignoring_unavailable(verifier: Verifier[None], token: str) -> None:
+    try:
+        verifier.verify(token)
+    except RevocationsUnavailable:
+        return
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[None]) -> None:
+    token = issuer.token(jti="j1")
+    verifier.verify(token)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            verifier.verify(token)
+            issuer_said = within(6, lambda: verifier.verify(token))
+            status = 0 if issuer_said < 6 else 2
+        finally:
+            os._exit(status)
+    time.sleep(0.3)
+    issuer.cut_off("jti", "j1")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -1,0 +1,103 @@
+"""Entries, the set that is asked for each token, and the page's wire form."""
+
+from __future__ import annotations
+
+import pytest
+
+from admit import InvalidToken, Key, KeySet, Signer, Verifier
+from admit.errors import RevokedToken
+from admit.jose import jws
+from admit.jose.encoding import json_bytes
+from admit.tokens.claims import Claims
+from admit.tokens.revocation import FEED_TYP, Entry, Page, RevocationSet, digest
+
+KEY = Key.generate("ES256")
+KEYS = KeySet([KEY.public()])
+VERIFIER = Verifier(KEYS, issuer="https://auth.example", audience="orders")
+
+
+def claims(**further: object) -> Claims[None]:
+    signer = Signer(KEY, issuer="https://auth.example", audience="orders")
+    return VERIFIER.verify(signer.sign(sub="alice", client_id="web", jti="j1", claims={"sid": "s1", **further}))
+
+
+def test_one_value_as_two_kinds_gives_two_hashes() -> None:
+    assert digest("jti", "x") != digest("sid", "x")
+    assert len(digest("jti", "x")) == 12
+
+
+@pytest.mark.parametrize(("kind", "value"), [("jti", "j1"), ("sid", "s1"), ("client", "web"), ("kid", KEY.kid)])
+def test_each_kind_cuts_off_its_own_tokens_and_no_others(kind: str, value: str) -> None:
+    RevocationSet([Entry.of(kind, value + "x", seq=1, exp=None)]).check(claims())  # type: ignore[arg-type]
+    with pytest.raises(RevokedToken):
+        RevocationSet([Entry.of(kind, value, seq=1, exp=None)]).check(claims())  # type: ignore[arg-type]
+
+
+def test_a_subject_is_cut_off_below_its_epoch_and_where_the_token_has_none() -> None:
+    cut = RevocationSet([Entry.of("sub", "alice", seq=1, exp=None, epoch=3)])
+    cut.check(claims(epoch=3))
+    for token in (claims(epoch=2), claims()):
+        with pytest.raises(RevokedToken):
+            cut.check(token)
+
+
+def test_the_higher_epoch_and_the_later_expiry_win_in_either_order() -> None:
+    low, high = Entry.of("sub", "alice", seq=1, exp=50, epoch=3), Entry.of("sub", "alice", seq=2, exp=20, epoch=7)
+    for order in ((low, high), (high, low)):
+        cut = RevocationSet(order)
+        cut.purge(30)
+        with pytest.raises(RevokedToken):
+            cut.check(claims(epoch=6))
+
+
+def test_what_has_expired_is_forgotten_and_keys_never_are() -> None:
+    cut = RevocationSet([Entry.of("jti", "j1", seq=1, exp=100), Entry.of("kid", "k", seq=2, exp=None)])
+    cut.purge(100)
+    assert len(cut) == 2
+    cut.purge(101)
+    assert len(cut) == 1
+
+
+def page(**changes: object) -> bytes:
+    payload: dict[str, object] = {
+        "iss": "i", "feed": "f", "from": 0, "to": 2, "iat": 1, "full": True, "more": False,
+        "entries": [["jti", "AAAAAAAAAAAAAAAA", 1, 100], ["sub", "AAAAAAAAAAAAAAAA", 2, 100, 5]],
+    }  # fmt: skip
+    payload |= changes
+    return jws.sign(KEY, json_bytes(payload), typ=FEED_TYP).encode()
+
+
+def test_a_page_is_read_as_it_was_written() -> None:
+    read = Page.read(page(), KEYS, "i")
+    assert Page.read(read.sign(KEY).encode(), KEYS, "i") == read
+    assert read.entries[1].epoch == 5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"entries": [["jwt", "AAAAAAAAAAAAAAAA", 1, 1]]},
+        {"entries": [["jti", "AAAA", 1, 1]]},
+        {"entries": [["jti", "AAAAAAAAAAAAAAA=", 1, 1]]},
+        {"entries": [["jti", "AAAAAAAAAAAAAAAA", 3, 1]]},
+        {"entries": [["jti", "AAAAAAAAAAAAAAAA", 0, 1]]},
+        {"entries": [["jti", "AAAAAAAAAAAAAAAA", 1, 1, 5]]},
+        {"entries": [["sub", "AAAAAAAAAAAAAAAA", 1, 1]]},
+        {"entries": [["jti", "AAAAAAAAAAAAAAAA", 1, 1, None, "?"]]},
+        {"entries": [["jti", "AAAAAAAAAAAAAAAA", True, 1]]},
+        {"iss": "j"}, {"to": -1}, {"from": 3}, {"from": 1, "full": True}, {"iat": "1"}, {"feed": None},
+    ],
+)  # fmt: skip
+def test_a_page_that_is_not_understood_whole_is_refused_whole(changes: dict[str, object]) -> None:
+    with pytest.raises(InvalidToken):
+        Page.read(page(**changes), KEYS, "i")
+
+
+def test_neither_another_type_nor_another_key_makes_a_page() -> None:
+    payload = jws.verify(page(), KEYS).payload
+    with pytest.raises(InvalidToken):
+        Page.read(jws.sign(KEY, payload, typ="at+jwt").encode(), KEYS, "i")
+    with pytest.raises(InvalidToken):
+        Page.read(jws.sign(KEY, payload).encode(), KEYS, "i")
+    with pytest.raises(InvalidToken):
+        Page.read(jws.sign(Key.generate("ES256", kid=KEY.kid), payload, typ=FEED_TYP).encode(), KEYS, "i")
