@@ -44,7 +44,9 @@ def b64url_decode(text: bytes) -> bytes:
         return b""
     remainder = len(text) & 3
     if text[-1] not in _LAST[remainder]:
-        raise MalformedToken("base64url is not canonical: impossible length, a foreign last character, or spare bits set")
+        raise MalformedToken(
+            "base64url is not canonical: impossible length, a foreign last character, or spare bits set"
+        )
     try:
         # A JSON string of base64 is what msgspec decodes at less than half of binascii's price.
         return _decode_base64(b'"%b%b"' % (text.translate(_FROM_URL), _PADDING[remainder]))
@@ -76,7 +78,10 @@ def json_object(data: bytes) -> dict[str, Any]:
         pass  # not usual: nesting, or not JSON at all
     try:
         value = _decode(data)
-    except (ValueError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors; their texts quote the input
+    except (
+        ValueError,
+        RecursionError,
+    ):  # DecodeError and UnicodeDecodeError are ValueErrors; their texts quote the input
         raise MalformedToken("not strict JSON in UTF-8") from None
     if type(value) is not dict:
         raise MalformedToken("JSON, but not an object")

@@ -12,7 +12,24 @@ from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes, json_o
 
 # Registered parameters may not be listed in crit (RFC 7515 4.1.11).
 _REGISTERED: Final = frozenset(
-    ("alg", "jku", "jwk", "kid", "x5u", "x5c", "x5t", "x5t#S256", "typ", "cty", "crit", "enc", "zip", "epk", "apu", "apv")
+    (
+        "alg",
+        "jku",
+        "jwk",
+        "kid",
+        "x5u",
+        "x5c",
+        "x5t",
+        "x5t#S256",
+        "typ",
+        "cty",
+        "crit",
+        "enc",
+        "zip",
+        "epk",
+        "apu",
+        "apv",
+    )
 )
 
 

@@ -29,7 +29,9 @@ def split(token: str | bytes, limit: int = MAX_TOKEN) -> tuple[bytes, bytes, byt
     if type(token) is not str and type(token) is not bytes:
         raise MalformedToken(f"a token is text, not {type(token).__name__}")
     if len(token) > limit:
-        raise MalformedToken(f"the token has {len(token)} bytes, at most {limit} are read; raise max_token if that is honest")
+        raise MalformedToken(
+            f"the token has {len(token)} bytes, at most {limit} are read; raise max_token if that is honest"
+        )
     try:
         data = token if type(token) is bytes else token.encode("ascii")  # type: ignore[union-attr]
     except UnicodeEncodeError:
@@ -38,7 +40,9 @@ def split(token: str | bytes, limit: int = MAX_TOKEN) -> tuple[bytes, bytes, byt
     header, _, payload = signing_input.partition(b".")
     if not payload or b"." in payload:
         dots = data.count(b".")
-        what = "an encrypted token (JWE) where a signed one is expected" if dots == 4 else f"{dots + 1} parts, 3 expected"
+        what = (
+            "an encrypted token (JWE) where a signed one is expected" if dots == 4 else f"{dots + 1} parts, 3 expected"
+        )
         raise MalformedToken(f"not a compact JWS: {what}")
     return signing_input, header, payload, signature
 

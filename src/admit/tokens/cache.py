@@ -5,6 +5,7 @@ An entry is found by the whole token only, and a hit is judged again for its tim
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import types
@@ -32,36 +33,33 @@ class TokenCache(Generic[E]):
     def __init__(self, size: int) -> None:
         self.size = size
         self.hits = self.misses = self.evictions = 0
-        self._entries: OrderedDict[str | bytes, tuple[Claims[E], float, float]] = OrderedDict()
+        self._entries: OrderedDict[str | bytes, Claims[E]] = OrderedDict()
 
-    def get(self, token: str | bytes, now: float) -> Claims[E] | None:
-        """The claims of a token that was verified before and is within its times at `now`, or None."""
-        entry = self._entries.get(token)
-        if entry is None:
+    def get(self, token: str | bytes) -> Claims[E] | None:
+        """The claims of a token that was verified before, or None. Their times are the caller's to judge again."""
+        claims = self._entries.get(token)
+        if claims is None:
             self.misses += 1
             return None
-        claims, start, end = entry
-        if not start <= now < end:  # also where the clock was set back
-            self._entries.pop(token, None)
-            self.misses += 1
-            return None
-        try:
+        with contextlib.suppress(KeyError):  # another thread evicted it meanwhile; what was verified stays verified
             self._entries.move_to_end(token)
-        except KeyError:  # another thread evicted it meanwhile; what was verified stays verified
-            pass
         self.hits += 1
         return claims
 
-    def put(self, token: str | bytes, claims: Claims[E], start: float, end: float) -> None:
-        """Keep a verified token, good for start <= now < end."""
+    def put(self, token: str | bytes, claims: Claims[E]) -> None:
+        """Keep a verified token; the least recently used one makes room."""
         entries = self._entries
-        entries[token] = (claims, start, end)
+        entries[token] = claims
         while len(entries) > self.size:
             try:
                 entries.popitem(last=False)
             except KeyError:  # another thread emptied it
                 return
             self.evictions += 1
+
+    def drop(self, token: str | bytes) -> None:
+        """Forget a token whose times no longer hold."""
+        self._entries.pop(token, None)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -95,4 +93,6 @@ def _immutable(kind: Any, seen: set[Any]) -> bool:
         frozen = kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     else:
         return False
-    return bool(frozen) and all(_immutable(hint, seen) for hint in typing.get_type_hints(kind, include_extras=True).values())
+    return bool(frozen) and all(
+        _immutable(hint, seen) for hint in typing.get_type_hints(kind, include_extras=True).values()
+    )

@@ -1,4 +1,4 @@
-"""Claims: the registered claims, scopes, the caller's own type under `.extra`, the whole under `.raw` (RFC 7519 4, RFC 9068 2.2)."""
+"""Claims: the registered claims, the caller's own type under `.extra`, the whole under `.raw` (RFC 7519 4, RFC 9068 2.2)."""
 
 from __future__ import annotations
 

@@ -27,12 +27,17 @@ class Kind:
     """The longest exp - iat that is accepted, or exp - now where there is no iat."""
 
     def __post_init__(self) -> None:
+        if any(isinstance(names, str) for names in (self.other_types, self.required, self.forbidden)):
+            raise ConfigurationError(
+                f"kind {self.name!r}: other_types, required and forbidden are sets, not one string"
+            )
         if not self.typ or self.required & self.forbidden or self.max_lifetime <= timedelta():
             raise ConfigurationError(f"kind {self.name!r} needs a typ, a positive max_lifetime, and no claim both ways")
 
     def accepts(self, typ: str | None) -> bool:
         """Whether a header's typ (normalized, or None for absent) is this kind's."""
-        return typ == normal_type(self.typ) or typ in self.other_types
+        others = {None if other is None else normal_type(other) for other in self.other_types}
+        return typ == normal_type(self.typ) or typ in others
 
 
 ACCESS: Final = Kind(

@@ -17,9 +17,35 @@ from admit.jose.jwk import PRIVATE_MEMBERS
 
 # Exact names after folding case and separators: `password` and `passWord`, but not `password_changed_at`.
 _SECRET_NAMES: Final = frozenset(
-    "password passwd passphrase pwd secret clientsecret secretkey secretaccesskey apikey apisecret privatekey accesstoken "
-    "refreshtoken idtoken bearertoken sessiontoken authtoken cardnumber creditcardnumber cvv cvc pin otp totpsecret "
-    "passwordhash hashedpassword recoverycodes".split()
+    (
+        "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "secret",
+        "clientsecret",
+        "secretkey",
+        "secretaccesskey",
+        "apikey",
+        "apisecret",
+        "privatekey",
+        "accesstoken",
+        "refreshtoken",
+        "idtoken",
+        "bearertoken",
+        "sessiontoken",
+        "authtoken",
+        "cardnumber",
+        "creditcardnumber",
+        "cvv",
+        "cvc",
+        "pin",
+        "otp",
+        "totpsecret",
+        "passwordhash",
+        "hashedpassword",
+        "recoverycodes",
+    )
 )
 _SEPARATORS: Final = re.compile(r"[-_. ]")
 _PRIVATE_PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")

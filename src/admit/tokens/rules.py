@@ -64,16 +64,18 @@ def times(leeway: float, skew: float, longest: float) -> Rule:
         exp, iat, latest = claims.exp, claims.iat, now + skew
         if exp is UNSET:
             raise InvalidClaim("the token has no exp: it would never end", "exp")
-        if now >= exp + leeway:
+        if not now < exp + leeway:  # a clock that answers NaN refuses
             raise ExpiredToken(f"the token expired {now - exp:.0f} s ago")
         if iat is UNSET:
             iat = now
-        elif iat > latest:
+        elif not iat <= latest:
             raise ImmatureToken(f"the token was issued {iat - now:.0f} s in the future (iat); do the clocks agree?")
         if claims.nbf is not UNSET and claims.nbf > latest:
             raise ImmatureToken(f"the token becomes valid in {claims.nbf - now:.0f} s (nbf); do the clocks agree?")
         if exp - iat > longest:
-            raise OverlongToken(f"the token lives {exp - iat:.0f} s, at most {longest:.0f} s are accepted; see max_lifetime")
+            raise OverlongToken(
+                f"the token lives {exp - iat:.0f} s, at most {longest:.0f} s are accepted; see max_lifetime"
+            )
 
     return rule
 

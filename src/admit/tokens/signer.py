@@ -60,7 +60,9 @@ class Signer:
         if not isinstance(issuer, str) or not issuer:
             raise ConfigurationError("issuer must be a non-empty string")
         if not timedelta() < lifetime <= kind.max_lifetime:
-            raise ConfigurationError(f"lifetime must be positive and at most {kind.max_lifetime}, as {kind.name!r} tokens are")
+            raise ConfigurationError(
+                f"lifetime must be positive and at most {kind.max_lifetime}, as {kind.name!r} tokens are"
+            )
         if not 0 <= jitter <= 0.5:
             raise ConfigurationError("jitter is a fraction between 0 and 0.5")
         self.kind, self.issuer, self.kid = kind, issuer, key.kid
@@ -97,6 +99,8 @@ class Signer:
             exp = min(exp, int(expires_at))
             if exp <= now:
                 raise RefusedClaims("expires_at has passed: the token would be born expired")
+        if not (isinstance(sub, _TEXT) and isinstance(client_id, _TEXT) and isinstance(jti, _TEXT)):
+            raise RefusedClaims("sub, client_id and jti are strings")
         payload: dict[str, object] = {"iss": self.issuer}
         if sub is not None:
             payload["sub"] = sub
@@ -122,7 +126,9 @@ class Signer:
             raise RefusedClaims("the claims hold a value that JSON in UTF-8 cannot say") from None
         token = (signing_input + b"." + self._sign(signing_input)).decode("ascii")
         if len(token) > self._max_token:
-            raise RefusedClaims(f"the token would have {len(token)} bytes, and verifiers read {self._max_token}; carry less")
+            raise RefusedClaims(
+                f"the token would have {len(token)} bytes, and verifiers read {self._max_token}; carry less"
+            )
         return token
 
     def _further(self, claims: Mapping[str, object] | object, payload: Mapping[str, object]) -> Mapping[str, object]:
@@ -139,19 +145,20 @@ class Signer:
         return further
 
 
+_TEXT = (str, type(None))
 _OWN = REGISTERED - {"sid", "auth_time", "nbf", "epoch"}  # these four have no argument and come through claims
 
 
 def _audience(value: str | Sequence[str]) -> str | tuple[str, ...]:
-    audience = value if isinstance(value, str) else tuple(value)
+    audience = value if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else ()
     if not audience or not all(isinstance(item, str) and item for item in audience):
         raise ConfigurationError("audience is one or several non-empty strings")
     return audience
 
 
 def _scope(value: str | Iterable[str]) -> str:
-    scopes = value.split(" ") if isinstance(value, str) else list(value)
+    scopes = value.split(" ") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
     # RFC 6749 3.3: printable ASCII without quote and backslash; a space inside would make two scopes of one
-    if not all(scope and all("!" <= c <= "~" and c not in '"\\' for c in scope) for scope in scopes):
+    if not all(isinstance(scope, str) and scope and all("!" <= c <= "~" and c not in '"\\' for c in scope) for scope in scopes):
         raise RefusedClaims("a scope is printable ASCII without spaces, quotes or backslashes (RFC 6749 3.3)")
     return " ".join(scopes)

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar, overload
 
 import msgspec
-from msgspec import UNSET
 
 from admit.clock import Clock, system_clock
 from admit.errors import ConfigurationError, InvalidClaim, InvalidKey, InvalidToken, UnknownKey, WrongType, shown
@@ -26,6 +25,7 @@ E = TypeVar("E")
 T = TypeVar("T")
 
 MAX_LEEWAY = timedelta(seconds=60)
+_NOTHING: dict[str, Any] = {}
 _MAX_MEMO = 256  # header spellings of one key set: a key has one, issuers with odd headers a few
 
 
@@ -131,12 +131,16 @@ class Verifier(Generic[E]):
         max_token: int = MAX_TOKEN,
         clock: Clock = system_clock,
     ) -> None:
+        if not callable(getattr(keys, "current", None)) or not callable(getattr(keys, "missing", None)):
+            raise ConfigurationError(f"keys is a KeySet or another KeySource, not {type(keys).__name__}")
+        if cache < 0 or max_token < 1:
+            raise ConfigurationError("cache is 0 or more tokens, max_token at least 1 byte")
         if isinstance(keys, KeySet) and not any(key.key_ops is None or "verify" in key.key_ops for key in keys):
             raise ConfigurationError("none of these keys may verify (key_ops)")
         self.kind = kind
-        self.rules = tuple(_rules(kind, issuer, audience, required, leeway, skew, max_lifetime))
+        self._times = _times(kind, leeway, skew, max_lifetime)
+        self.rules = tuple(_rules(kind, issuer, audience, self._times, required))
         """The prepared rules, in order; each raises what it finds wrong."""
-        self._leeway, self._skew = _seconds(leeway), _seconds(skew)
         self._source, self._clock, self._max_token = keys, clock, max_token
         self._extra = extra
         self._revoked: Callable[[Claims[Any]], None] | None = None if revocations is None else revocations.check
@@ -159,8 +163,13 @@ class Verifier(Generic[E]):
         # 0. Seen before: its times and its revocation are judged again, nothing else can have changed.
         cache = snapshot.cache
         if cache is not None and type(token) is str:
-            known = cache.get(token, self._clock())
+            known = cache.get(token)
             if known is not None:
+                try:
+                    self._times(known.registered, _NOTHING, self._clock())
+                except InvalidToken:
+                    cache.drop(token)
+                    raise
                 if self._revoked is not None:
                     self._revoked(known)
                 return known
@@ -199,8 +208,7 @@ class Verifier(Generic[E]):
             self._revoked(claims)
 
         if snapshot.cache is not None and type(token) is str:
-            starts = [t - self._skew for t in (registered.nbf, registered.iat) if t is not UNSET]
-            snapshot.cache.put(token, claims, max(starts, default=0.0), claims.exp + self._leeway)
+            snapshot.cache.put(token, claims)
         return claims
 
     @property
@@ -217,8 +225,8 @@ class Verifier(Generic[E]):
         header = headers.parse(head)
         if not self.kind.accepts(header.typ):
             raise WrongType(
-                f"typ is {shown(header.typ)}, and kind {self.kind.name!r} expects {self.kind.typ!r}; if this issuer's tokens say so,"
-                f" pass a Kind whose other_types holds {shown(header.typ)}"
+                f"typ is {shown(header.typ)}, and kind {self.kind.name!r} expects {self.kind.typ!r}; if this issuer's tokens"
+                f" say so, pass a Kind whose other_types holds {shown(header.typ)}"
             )
         try:
             key = snapshot.keys.find(header.alg, header.kid)
@@ -248,38 +256,44 @@ def _seconds(value: timedelta | Unchecked[timedelta]) -> float:
 
 
 def _strings(value: str | Sequence[str], what: str) -> frozenset[str]:
-    strings = (value,) if isinstance(value, str) else tuple(value)
+    strings = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else ()
     if not strings or not all(isinstance(item, str) and item for item in strings):
-        raise ConfigurationError(f"{what} is one or several non-empty strings; to expect none, write {what}=Unchecked()")
+        raise ConfigurationError(
+            f"{what} is one or several non-empty strings; to expect none, write {what}=Unchecked()"
+        )
     return frozenset(strings)
+
+
+def _times(
+    kind: Kind, leeway: timedelta | Unchecked[timedelta], skew: timedelta, max_lifetime: timedelta | None
+) -> rules.Rule:
+    for name, given in (("leeway", leeway), ("skew", skew)):
+        if isinstance(given, timedelta) and not timedelta() <= given <= MAX_LEEWAY:
+            raise ConfigurationError(f"{name} is between 0 and 60 s; further only as leeway=Unchecked(...)")
+    longest = kind.max_lifetime if max_lifetime is None else max_lifetime
+    if longest <= timedelta():
+        raise ConfigurationError("max_lifetime must be positive")
+    return rules.times(_seconds(leeway), _seconds(skew), longest.total_seconds())
 
 
 def _rules(
     kind: Kind,
     issuer: str | Sequence[str] | Unchecked[str],
     audience: str | Sequence[str] | Unchecked[str],
+    times: rules.Rule,
     required: Iterable[str],
-    leeway: timedelta | Unchecked[timedelta],
-    skew: timedelta,
-    max_lifetime: timedelta | None,
 ) -> Iterable[rules.Rule]:
-    for name, given in (("leeway", leeway), ("skew", skew)):
-        if isinstance(given, timedelta) and not timedelta() <= given <= MAX_LEEWAY:
-            raise ConfigurationError(f"{name} is between 0 and 60 s; further only as {name}=Unchecked(...)")
-    longest = kind.max_lifetime if max_lifetime is None else max_lifetime
-    if longest <= timedelta():
-        raise ConfigurationError("max_lifetime must be positive")
-    if isinstance(required, str):
-        raise ConfigurationError("required is a collection of claim names, not one string")
-    needed = kind.required | frozenset(required)
-    needed -= {"exp"}  # the rules of exp, and of iss and aud where one is expected, require theirs already
+    names = tuple(required)
+    if isinstance(required, str) or not all(isinstance(name, str) and name for name in names):
+        raise ConfigurationError("required is a collection of claim names")
+    needed = (kind.required | frozenset(names)) - {"exp"}  # the rules of exp, iss and aud require theirs already
     if not isinstance(issuer, Unchecked):
         yield rules.issuer(_strings(issuer, "issuer"))
         needed -= {"iss"}
     if not isinstance(audience, Unchecked):
         yield rules.audience(_strings(audience, "audience"))
         needed -= {"aud"}
-    yield rules.times(_seconds(leeway), _seconds(skew), longest.total_seconds())
+    yield times
     if needed:
         yield rules.required(needed)
     if kind.forbidden:
