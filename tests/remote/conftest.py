@@ -27,6 +27,10 @@ def document(value: object, headers: dict[str, str] | None = None) -> Answer:
     return 200, {"Content-Type": "application/json", **(headers or {})}, json.dumps(value).encode()
 
 
+def _not_found(_: BaseHTTPRequestHandler) -> Answer:
+    return 404, {}, b""
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
@@ -54,7 +58,7 @@ class Issuer:
             def do_GET(self) -> None:
                 path = urlsplit(self.path).path
                 issuer.asked[path] += 1
-                answer = issuer.answers.get(path, lambda _: (404, {}, b""))(self)
+                answer = issuer.answers.get(path, _not_found)(self)
                 if answer is None:
                     self.close_connection = True
                     return
@@ -83,6 +87,16 @@ class Issuer:
         self.moved.set()
         self.server.shutdown()
         self.server.server_close()
+
+    def slow(self, path: str, seconds: float) -> None:
+        """Let every answer at that path take a while."""
+        plain = self.answers[path]
+
+        def later(handler: BaseHTTPRequestHandler) -> Answer | None:
+            time.sleep(seconds)
+            return plain(handler)
+
+        self.answers[path] = later
 
     def token(self, key: Key | None = None, **claims: str) -> str:
         signer = Signer(key or self.key, issuer=self.url, audience="orders")

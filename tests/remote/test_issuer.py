@@ -106,8 +106,7 @@ def test_metadata_cannot_point_to_keys_that_anybody_could_replace(
 def test_two_hundred_tasks_at_cold_start_cause_one_fetch_and_the_loop_stays_free(
     issuer: Any, remote: RemoteIssuer
 ) -> None:
-    plain = issuer.answers[JWKS]
-    issuer.answers[JWKS] = lambda handler: (time.sleep(0.4), plain(handler))[1]
+    issuer.slow(JWKS, 0.4)
     door, value = Door(remote.verifier(audience="orders")), [b"Bearer " + issuer.token().encode()]
 
     async def main() -> float:

@@ -72,8 +72,7 @@ def test_a_remote_issuer_is_never_asked_for_shared_secrets() -> None:
 
 
 def test_two_hundred_threads_at_cold_start_cause_one_fetch(issuer: Any, client: JWKSClient) -> None:
-    plain = issuer.answers[JWKS]
-    issuer.answers[JWKS] = lambda handler: (time.sleep(0.2), plain(handler))[1]
+    issuer.slow(JWKS, 0.2)
     judge, token = verifier(client, issuer), issuer.token()
     start = threading.Barrier(200)
 

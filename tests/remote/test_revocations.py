@@ -179,7 +179,7 @@ def _signed(issuer: Any, **changes: Any) -> Callable[[object], tuple[int, dict[s
 
 def test_pages_that_are_not_the_issuers_own_are_refused(issuer: Any, verifier: Verifier[None], ticker: Any) -> None:
     stray = Entry.of("jti", "x", seq=9, exp=1)
-    for answer in (
+    refused: list[Callable[[object], tuple[int, dict[str, str], bytes]]] = [
         _signed(issuer, iss="https://evil.example"),
         _signed(issuer, key=Key.generate("ES256")),
         _signed(issuer, key=issuer.key),
@@ -188,7 +188,8 @@ def test_pages_that_are_not_the_issuers_own_are_refused(issuer: Any, verifier: V
         lambda _: (200, {}, issuer.token().encode()),
         lambda _: (200, {}, b"[]"),
         lambda _: (200, {}, b""),
-    ):
+    ]
+    for answer in refused:
         issuer.answers[FEED] = answer
         ticker.now += 100
         with pytest.raises(RevocationsUnavailable):
