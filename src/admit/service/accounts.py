@@ -108,7 +108,7 @@ class Users:
         return None if normal is None else self._one(select(users).where(users.c.name == normal))
 
     def disable(self, sub: str) -> None:
-        """Refuse the user from now on, end all sessions, cut off all access tokens. Raises InvalidRequest for nobody."""
+        """Refuse the user from now on, end all sessions, cut off all tokens. Raises InvalidRequest for nobody."""
         self._core.write(lambda tx: raise_epoch(tx, sub, self._core.own_users, "user.disabled", disable=True))
 
     def enable(self, sub: str) -> None:
@@ -147,8 +147,8 @@ class Users:
 def raise_epoch(tx: Tx, sub: str, own_users: bool, event: str, *, disable: bool = False) -> None:
     """Cut a user off: no session of a lower epoch refreshes, no access token of a lower epoch passes.
 
-    Login locks the same row in the transaction that inserts its session, so none can slip past. Raises InvalidRequest for
-    a subject that is nobody's.
+    Login locks the same row in the transaction that inserts its session, so none can slip past. Raises InvalidRequest
+    for a subject that is nobody's.
     """
     if not _possible(sub):
         raise InvalidRequest("there is no user of that id")

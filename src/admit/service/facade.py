@@ -193,7 +193,7 @@ class TokenService:
         return login.client_credentials(self._core, client_id, client_secret, scope=scope, audience=audience)
 
     def revoke(self, token: str, *, client_id: str = FIRST_PARTY, client_secret: str | None = None) -> None:
-        """Revoke a token (RFC 7009): a refresh token of any generation ends its session, an access token goes by its jti.
+        """Revoke a token (RFC 7009): a refresh token of any generation with its session, an access token by its jti.
 
         Unknown tokens and other clients' are answered alike, with nothing. Raises InvalidClient.
         """

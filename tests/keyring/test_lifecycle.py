@@ -1,0 +1,121 @@
+"""The life of a signing key, against a verifier whose JWKS is as old as it may be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admit.keyring.lifecycle import (
+    HOLDS_PRIVATE,
+    NEXT,
+    PUBLISHED,
+    Action,
+    KeyTimes,
+    State,
+    Step,
+    Timing,
+    next_step,
+    rotation,
+    wait_before_rotation,
+)
+
+TIMING = Timing(lifetime=1000, published=100, retire_after=60)
+TOKEN_LIFE = 50
+
+
+def apply(keys: list[KeyTimes], step: Step, now: int) -> list[KeyTimes]:
+    """What a store does with a step."""
+    if step.action is Action.ADD:
+        return [*keys, KeyTimes(kid=f"k{step.ordinal}", state=State.PENDING, ordinal=step.ordinal, created_at=now)]
+    result = []
+    for key in keys:
+        if key.kid == step.successor:
+            assert State.ACTIVE in NEXT[key.state]
+            key = replace(key, state=State.ACTIVE, active_at=now)
+        elif key.kid == step.kid:
+            new = State.RETIRING if step.action is Action.ROTATE else State.RETIRED
+            assert new in NEXT[key.state]
+            key = replace(key, state=new, retiring_at=now if new is State.RETIRING else key.retiring_at)
+        result.append(key)
+    return result
+
+
+def settled(keys: list[KeyTimes], now: int) -> list[KeyTimes]:
+    while (step := next_step(keys, now, TIMING)) is not None:
+        keys = apply(keys, step, now)
+    return keys
+
+
+def signing(keys: list[KeyTimes]) -> KeyTimes:
+    [active] = [key for key in keys if key.state is State.ACTIVE]
+    return active
+
+
+def test_a_first_start_ends_with_an_active_key_and_a_published_standby() -> None:
+    assert [key.state for key in settled([], 0)] == [State.ACTIVE, State.PENDING]
+
+
+def test_a_rotation_is_due_to_the_tick_and_waits_for_the_standby() -> None:
+    keys = settled([], 0)
+    assert next_step(keys, 999, TIMING) is None
+    assert next_step(keys, 1000, TIMING) == Step(Action.ROTATE, kid="k1", successor="k2")
+    young = [keys[0], replace(keys[1], created_at=950)]
+    assert next_step(young, 1049, TIMING) is None
+    assert wait_before_rotation(young, 1049, TIMING) == 1
+    assert next_step(young, 1050, TIMING) is not None
+
+
+def test_a_key_retires_to_the_tick_when_its_last_token_is_over() -> None:
+    keys = settled(settled([], 0), 1000)
+    assert next_step(keys, 1059, TIMING) is None
+    assert next_step(keys, 1060, TIMING) == Step(Action.RETIRE, kid="k1")
+
+
+def test_a_revoked_key_has_its_successor_at_once() -> None:
+    keys = [replace(key, state=State.REVOKED) if key.state is State.ACTIVE else key for key in settled([], 0)]
+    step = next_step(keys, 1, TIMING)
+    assert step == Step(Action.ACTIVATE, successor="k2")
+    after = settled(keys, 1)
+    assert signing(after).kid == "k2"
+    assert [key.state for key in after].count(State.PENDING) == 1
+
+
+def test_rotating_twice_by_hand_waits_the_second_time() -> None:
+    keys = settled([], 0)
+    assert wait_before_rotation(keys, 0, TIMING) == 0
+    step = rotation(keys)
+    assert step is not None
+    keys = settled(apply(keys, step, 5), 5)
+    assert wait_before_rotation(keys, 6, TIMING) == 99
+
+
+def test_no_state_is_left_but_as_drawn() -> None:
+    assert NEXT[State.REVOKED] == frozenset()
+    assert HOLDS_PRIVATE < PUBLISHED
+    assert all(State.REVOKED in following for state, following in NEXT.items() if state is not State.REVOKED)
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.sampled_from(["pass", "pass", "pass", "rotate"])), max_size=60))
+def test_every_honest_token_verifies_at_a_verifier_with_the_oldest_allowed_jwks(moves: list[tuple[int, str]]) -> None:
+    now, keys = 0, settled([], 0)
+    published: list[tuple[int, set[str]]] = [(0, {key.kid for key in keys})]
+    tokens: list[tuple[str, int]] = []
+    for wait, move in moves:
+        for tick in range(now + 1, now + wait + 1, 7):
+            now = tick
+            keys = settled(keys, now)
+            published.append((now, {key.kid for key in keys if key.state in PUBLISHED}))
+            tokens.append((signing(keys).kid, now + TOKEN_LIFE))
+        if move == "rotate" and wait_before_rotation(keys, now, TIMING) == 0:
+            step = rotation(keys)
+            assert step is not None
+            keys = settled(apply(keys, step, now), now)
+            published.append((now, {key.kid for key in keys if key.state in PUBLISHED}))
+        tokens = [token for token in tokens if token[1] > now]
+        # The oldest JWKS a verifier may hold was fetched `published` ago; it may also be the newest one.
+        oldest = next(kids for at, kids in reversed(published) if at <= max(0, now - TIMING.published))
+        assert signing(keys).kid in oldest
+        assert {kid for kid, _ in tokens} <= published[-1][1]
+        assert [key.state for key in keys].count(State.PENDING) == 1

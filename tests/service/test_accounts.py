@@ -1,0 +1,123 @@
+"""Users: names, passwords, epochs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from admit.errors import ConfigurationError, InvalidGrant, InvalidRequest
+from admit.service.accounts import normalized
+from admit.service.facade import TokenService
+from admit.service.passwords import _NOBODY, Passwords
+from tests.service.conftest import PASSWORD, Opener
+
+
+@pytest.mark.parametrize(("name", "normal"), [("Alice", "alice"), ("ＡＬＩＣＥ", "alice"), ("é", "é"), ("ÄÖ", "äö")])
+def test_a_name_has_one_spelling(name: str, normal: str) -> None:
+    assert normalized(name) == normal
+    assert normalized(normal) == normal
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\0b", "a\nb", "ﬁ", "a\u200bb", "x" * 256, "\ud800", "a\u202eb"])
+def test_what_cannot_be_a_name_is_nobody_at_login_and_refused_when_added(service: TokenService, name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        service.users.add(name, PASSWORD)
+    with pytest.raises(InvalidGrant):
+        service.login(name, PASSWORD)
+
+
+def test_a_name_can_be_taken_once(service: TokenService, alice: str) -> None:
+    with pytest.raises(InvalidRequest):
+        service.users.add("ALICE", "another password")
+    assert [user.id for user in service.users.list()] == [alice]
+
+
+def test_wrong_password_unknown_user_and_disabled_user_are_refused_alike(service: TokenService, alice: str) -> None:
+    bob = service.users.add("bob", PASSWORD)
+    service.users.disable(bob.id)
+    answers = set()
+    for name, password in (("alice", "wrong password"), ("nobody", PASSWORD), ("bob", PASSWORD), ("alice", "")):
+        with pytest.raises(InvalidGrant) as refused:
+            service.login(name, password)
+        answers.add((str(refused.value), refused.value.public, refused.value.code))
+    assert len(answers) == 1
+
+
+def test_an_unknown_user_costs_as_much_as_a_wrong_password(service: TokenService, alice: str) -> None:
+    def fastest(name: str) -> float:
+        times = []
+        for _ in range(7):
+            started = time.perf_counter()
+            with pytest.raises(InvalidGrant):
+                service.login(name, "wrong password")
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    assert fastest("nobody") > 0.5 * fastest("alice")
+
+
+def test_the_hash_of_nobody_has_the_parameters_of_everybody() -> None:
+    assert not Passwords().outdated(_NOBODY)
+    assert not Passwords().check(None, PASSWORD)
+
+
+def test_a_hash_of_older_parameters_is_renewed_at_login(service: TokenService, alice: str) -> None:
+    from argon2 import PasswordHasher
+    from sqlalchemy import select, update
+
+    from admit.service.schema import users
+
+    weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    service._core.write(lambda tx: tx.execute(update(users).values(password_hash=weak)))
+    service.login("alice", PASSWORD)
+    stored = service._core.read(lambda tx: tx.execute(select(users.c.password_hash)).scalar_one())
+    assert "m=19456,t=2,p=1" in stored
+    service.login("alice", PASSWORD)
+
+
+def test_a_short_password_is_refused_and_a_new_one_ends_every_session(service: TokenService, alice: str) -> None:
+    pair = service.login("alice", PASSWORD)
+    with pytest.raises(InvalidRequest):
+        service.users.set_password(alice, "short")
+    assert len(service.sessions(alice)) == 1
+    service.users.set_password(alice, "a longer password")
+    assert service.sessions(alice) == []
+    with pytest.raises(InvalidGrant):
+        service.refresh(pair.refresh_token)
+    with pytest.raises(InvalidGrant):
+        service.login("alice", PASSWORD)
+    assert service.login("alice", "a longer password").sub == alice
+
+
+def test_enabling_a_user_does_not_bring_old_sessions_back(service: TokenService, alice: str) -> None:
+    pair = service.login("alice", PASSWORD)
+    service.users.disable(alice)
+    service.users.enable(alice)
+    with pytest.raises(InvalidGrant):
+        service.refresh(pair.refresh_token)
+    service.login("alice", PASSWORD)
+
+
+def test_nobody_can_be_disabled_enabled_or_given_a_password(service: TokenService) -> None:
+    for change in (service.users.disable, service.users.enable, lambda sub: service.users.set_password(sub, PASSWORD)):
+        for sub in ("nobody", "", "a\0b"):
+            with pytest.raises(InvalidRequest):
+                change(sub)
+    service.logout_everywhere("nobody")
+    assert service.users.list() == []
+
+
+def test_users_of_an_own_table_are_not_changed_here(opened: Opener) -> None:
+    class Own:
+        def find(self, name: str) -> str | None:
+            return "42"
+
+        def check(self, sub: str | None, password: str) -> bool:
+            return sub == "42"
+
+    service = opened(users=Own())
+    with pytest.raises(ConfigurationError):
+        service.users.add("alice", PASSWORD)
+    with pytest.raises(ConfigurationError):
+        service.users.set_password("42", PASSWORD)

@@ -1,0 +1,149 @@
+"""The feed and the view in memory."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from admit import KeySet
+from admit.errors import RevocationsUnavailable, RevokedToken, StorageUnavailable
+from admit.service import revocation
+from admit.service.facade import TokenService
+from admit.service.policy import Policy
+from admit.tokens.revocation import Page
+from tests.service.conftest import PASSWORD, MovableClock, Opener
+
+
+def _page(service: TokenService, since: int | None = None, epoch: str | None = None) -> Page:
+    return Page.read(service.feed(since, epoch).encode(), KeySet.from_jwks(service.feed_jwks()), service.issuer)
+
+
+def test_the_feed_gives_everything_then_what_is_new_then_a_signed_nothing(service: TokenService, alice: str) -> None:
+    pair = service.login("alice", PASSWORD)
+    empty = _page(service)
+    assert (empty.full, empty.since, empty.to, empty.entries) == (True, 0, 0, ())
+    service.logout(pair.refresh_token)
+    new = _page(service, 0, empty.feed)
+    assert [entry.kind for entry in new.entries] == ["sid"]
+    assert (new.full, new.to) == (False, 1)
+    assert _page(service, 1, empty.feed).entries == ()
+
+
+@pytest.mark.parametrize(("since", "epoch"), [(0, "another"), (99, None), (-1, None), (99, "its own")])
+def test_a_follower_of_another_epoch_or_beyond_the_head_starts_anew(
+    service: TokenService, alice: str, since: int, epoch: str | None
+) -> None:
+    service.logout(service.login("alice", PASSWORD).refresh_token)
+    own = service.feed_head()[0]
+    page = _page(service, since, own if epoch == "its own" else epoch)
+    assert (page.full, page.since, len(page.entries)) == (True, 0, 1)
+
+
+def test_the_feeds_key_is_not_among_the_keys_of_tokens(service: TokenService) -> None:
+    tokens = {key["kid"] for key in service.jwks()["keys"]}
+    feed = {key["kid"] for key in service.feed_jwks()["keys"]}
+    assert tokens.isdisjoint(feed)
+    assert all("d" not in key for key in service.jwks()["keys"] + service.feed_jwks()["keys"])
+
+
+def test_numbers_follow_the_order_of_commits_without_a_gap(opened: Opener) -> None:
+    services = [opened(), opened()]
+    with ThreadPoolExecutor(8) as pool:
+
+        def cut(index: int) -> None:
+            services[index % 2]._core.write(lambda tx: revocation.cut_off(tx, revocation.CutOff("jti", str(index))))
+
+        list(pool.map(cut, range(60)))
+    entries = services[0]._core.read(lambda tx: revocation.entries_after(tx, 0))
+    assert [entry.seq for entry in entries] == list(range(1, 61))
+
+
+def test_a_rolled_back_revocation_takes_no_number(service: TokenService) -> None:
+    def change(tx: object) -> None:
+        revocation.cut_off(tx, revocation.CutOff("jti", "x"))  # type: ignore[arg-type]
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        service._core.write(change)
+    assert service._core.read(revocation.head).seq == 0
+
+
+def test_entries_outlive_every_token_they_could_mean_and_then_go(opened: Opener, clock: MovableClock) -> None:
+    long = opened(clock=clock, policy=Policy(access_lifetime=timedelta(hours=2)))
+    long.users.add("alice", PASSWORD)
+    pair = long.login("alice", PASSWORD)
+    short = opened(clock=clock)
+    short.logout(pair.refresh_token)
+    with pytest.raises(RevokedToken):
+        long._core.follower.look()
+        long.verifier().verify(pair.access_token)
+    [entry] = short._core.read(lambda tx: revocation.entries_after(tx, 0))
+    assert entry.exp is not None
+    assert entry.exp >= clock() + 7200 + 60
+    clock.forward((7200 + 600) * 1000)
+    assert short.cleanup() >= 1
+    assert short._core.read(lambda tx: revocation.entries_after(tx, 0)) == []
+
+
+def test_another_process_hears_of_a_revocation_within_a_second(opened: Opener) -> None:
+    one, other = opened(), opened()
+    one.users.add("alice", PASSWORD)
+    pair = one.login("alice", PASSWORD)
+    door = other.verifier()
+    door.verify(pair.access_token)
+    moved: list[float] = []
+    stop = other.on_feed(lambda: moved.append(time.monotonic()))
+    started = time.monotonic()
+    one.logout(pair.refresh_token)
+    while not moved and time.monotonic() - started < 5:
+        time.sleep(0.01)
+    with pytest.raises(RevokedToken):
+        door.verify(pair.access_token)
+    assert moved[0] - started < 1.5
+    stop()
+
+
+def test_verifying_without_a_thread_looks_for_itself(service: TokenService, alice: str) -> None:
+    pair = service.login("alice", PASSWORD)
+    door, follower = service.verifier(), service._core.follower
+    follower.close()  # as after a fork that left the thread behind
+    service._core.storage.write(lambda tx: revocation.cut_off(tx, revocation.CutOff("sid", pair.session_id)))
+    follower._heard = follower._tried = time.monotonic() - 2
+    with pytest.raises(RevokedToken):
+        door.verify(pair.access_token)
+
+
+def test_a_view_that_is_too_old_is_unavailable_and_not_an_acceptance(service: TokenService, alice: str) -> None:
+    pair = service.login("alice", PASSWORD)
+    door, follower = service.verifier(), service._core.follower
+    follower.close()
+
+    def away(query: object) -> None:
+        raise StorageUnavailable("away")
+
+    object.__setattr__(service._core.storage, "read", away)
+    follower._heard = follower._tried = time.monotonic() - 10
+    door.verify(pair.access_token)  # ten seconds of silence are within the limit
+    follower._heard = follower._tried = time.monotonic() - 301
+    with pytest.raises(RevocationsUnavailable):
+        door.verify(pair.access_token)
+
+
+def test_a_process_does_not_sign_from_an_old_view(service: TokenService, alice: str) -> None:
+    follower = service._core.follower
+    follower.close()
+
+    def away(query: object) -> None:
+        raise StorageUnavailable("away")
+
+    object.__setattr__(service._core.storage, "read", away)
+    follower._heard = time.monotonic() - 61
+    with pytest.raises(StorageUnavailable):
+        follower.view()
+
+
+def test_the_feeds_page_is_signed_once_a_second_for_all(service: TokenService) -> None:
+    assert service.feed(0, None) is service.feed(0, None)
