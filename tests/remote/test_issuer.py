@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from admit import Claims, ConfigurationError, InvalidToken
+from admit import Claims, ConfigurationError, InvalidToken, Unavailable
 from admit.errors import KeysUnavailable
 from admit.remote.issuer import RemoteIssuer
 from admit.web.bearer import Door
@@ -155,6 +155,17 @@ def test_async_with_fetches_before_the_first_request(issuer: Any) -> None:
             return remote.verifier(audience="orders").verify(issuer.token())
 
     assert asyncio.run(main()).sub == "alice"
+
+
+def test_it_can_be_entered_again_after_it_was_left(issuer: Any, ticker: Any) -> None:
+    remote = RemoteIssuer(issuer.url, revocations="required", now=ticker)
+    verifier = remote.verifier(audience="orders")
+    for _ in range(2):
+        with remote:
+            verifier.verify(issuer.token())
+        ticker.now += 1000
+        with pytest.raises(Unavailable, match="closed"):
+            verifier.verify(issuer.token())
 
 
 def _authority(folder: Path, expired: bool) -> tuple[ssl.SSLContext, Path]:

@@ -151,6 +151,7 @@ class RemoteIssuer:
 
     def warm(self) -> None:
         """Fetch keys and revocations now, in this thread. Raises KeysUnavailable or RevocationsUnavailable."""
+        self.keys.open()
         self.keys.current()
         if self.revocations is not None:
             self.revocations.start()

@@ -161,7 +161,7 @@ class JWKSClient:
         return None if self._held is None else self._held.fetched
 
     def close(self) -> None:
-        """End the background thread; `current` keeps answering while the keys are fresh."""
+        """End the background thread; the keys age from now on as if the issuer were down."""
         self._background.close()
 
     def open(self) -> None:

@@ -97,16 +97,15 @@ class RevocationFeed:
         return len(self._set)
 
     def start(self) -> None:
-        """Wait for a first page. Raises RevocationsUnavailable."""
+        """Wait for a first page, after `close` once more. Raises RevocationsUnavailable."""
+        self._keys.open()
+        self._background.open()
         self._catch_up()
 
     def close(self) -> None:
         """End the background thread; what is known ages from now on."""
         self._background.close()
-
-    def open(self) -> None:
-        """Undo `close`."""
-        self._background.open()
+        self._keys.close()
 
     def _fresh(self) -> bool:
         return self._clock() < self._until and self._now() < self._until_now
