@@ -102,7 +102,11 @@ jwt.params.append(
 def invoke(arguments: list[str], name: str) -> int:
     """Run one command line, and answer its exit code. Errors that are meant for people become one line on stderr."""
     try:
-        answer = jwt.main(arguments, prog_name=name, standalone_mode=False)
+        # Not click's own main: it would end a closed pipe with 1.
+        with jwt.make_context(name, arguments) as context:
+            answer = jwt.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return Exit.USAGE
@@ -110,8 +114,8 @@ def invoke(arguments: list[str], name: str) -> int:
         click.echo(err=True)
         return Exit.INTERRUPTED
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else name
+        where = getattr(error, "ctx", None)
+        path = where.command_path if where else name
         _fail(path, f"{_plain(error)} (see {path} --help)")
         return Exit.USAGE
     except Stop as stop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from typing import Final, NoReturn
@@ -23,6 +24,8 @@ EXTRAS: Final = {
     "psycopg": "postgres",
 }
 
+_OUTPUT_FAILED: Final = frozenset((errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO))
+
 
 def main() -> NoReturn:
     """Run `jwt` with the arguments of this process, and exit."""
@@ -32,8 +35,11 @@ def main() -> NoReturn:
 
 def run(arguments: list[str], name: str = "jwt") -> int:
     """Run one command, and answer its exit code (see `jwt --help`)."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a token can hold what this terminal's encoding cannot say
+    for number, name_of_stream in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name_of_stream)
+        if stream is None:  # closed by whoever started us: its number must not become that of a file we write
+            setattr(sys, name_of_stream, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure") and number:  # a token can hold what this terminal's encoding cannot say
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
@@ -43,11 +49,19 @@ def run(arguments: list[str], name: str = "jwt") -> int:
             code = 130
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter's own flush at exit must not complain of it again.
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        _abandon_output()
         return 141
+    except OSError as error:  # a full disk, for one
+        _say(f"{name}: cannot write the output: {error.strerror}")
+        _abandon_output()
+        return 1
     return code
+
+
+def _abandon_output() -> None:
+    """Let the interpreter's own flush at exit succeed: what is left goes nowhere."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _run(arguments: list[str], name: str) -> int:
@@ -61,8 +75,10 @@ def _run(arguments: list[str], name: str) -> int:
             _say(f"{name}: this command needs more than the library alone: pip install 'admit[{extra}]'")
             return 2
         return _unexpected(error, name)
-    except BrokenPipeError:
-        raise
+    except OSError as error:
+        if error.errno in _OUTPUT_FAILED:
+            raise
+        return _unexpected(error, name)
     except Exception as error:  # noqa: BLE001 - the last resort: one line, and the code that says "unexpected"
         return _unexpected(error, name)
 

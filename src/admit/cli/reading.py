@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from admit.errors import MalformedToken, shown
 from admit.jose import header as headers
+from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import MAX_DEPTH, MAX_TOKEN, b64url_decode, json_object
 
 if TYPE_CHECKING:
@@ -62,7 +63,17 @@ def read(token: str) -> Reading:
         signed = len(_bytes("signature", signature.partition(".")[0], start, problems))
         if not signature:
             problems.append(f"the signature is empty, at character {start}")
+        elif not _fits(header.get("alg"), signed):
+            problems.append(f"the signature has {signed} bytes, which no {shown(header['alg'])} signature has")
     return Reading(header, claims, signed, tuple(problems))
+
+
+def _fits(alg: object, size: int) -> bool:
+    """Whether an algorithm's signatures can have this size. Where the algorithm is not known, any fits."""
+    rows = [row for row in ALGORITHMS.values() if alg == row.name or alg in row.aliases]
+    if any(row.kty == "RSA" for row in rows):
+        return size >= min(row.minimum_bits for row in rows) // 8
+    return not rows or size in {row.signature_size or row.minimum_bits // 8 for row in rows}
 
 
 def _bytes(name: str, part: str, start: int, problems: list[str]) -> bytes:

@@ -1,0 +1,147 @@
+"""What processes would be slow to try in every way: reading damaged tokens, unwrapping, times, exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from admit import Key, Signer, errors, peek
+from admit.cli.exits import MEANING, Exit, Stop, exit_code
+from admit.cli.input import unwrap
+from admit.cli.output import safe, to_json
+from admit.cli.reading import read
+from admit.cli.times import parse_span, relative, span
+from admit.errors import AdmitError
+from admit.jose.encoding import b64url_encode
+from admit.tokens.kinds import PLAIN
+
+TOKEN = Signer(Key.generate("Ed25519"), issuer="me", kind=PLAIN).sign(sub="alice", claims={"roles": ["a", {"b": 1}]})
+ALL_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, AdmitError)]
+
+
+def test_a_whole_token_reads_as_peek_reads_it() -> None:
+    reading, peeked = read(TOKEN), peek(TOKEN)
+    assert (reading.header, reading.claims, reading.problems) == (peeked.header, peeked.claims, ())
+    assert reading.signature == 64
+
+
+@pytest.mark.parametrize("length", range(1, len(TOKEN)))
+def test_a_token_cut_anywhere_still_reads_and_says_so(length: int) -> None:
+    reading = read(TOKEN[:length])
+    assert reading.problems
+    if length > TOKEN.index("."):
+        assert reading.header == peek(TOKEN).header
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(), st.binary().map(lambda junk: b64url_encode(junk).decode()), st.text('eyJ.=+/ -_{}[]"\\0')))
+def test_anything_at_all_gives_a_reading_that_can_be_shown(junk: str) -> None:
+    for token in (junk, f"{junk}.{junk}.{junk}", TOKEN[:50] + junk, TOKEN.replace(".", f"{junk}.")):
+        reading = read(token)
+        shown = to_json({"header": reading.header, "claims": reading.claims, "problems": reading.problems}, 2)
+        json.loads(shown)
+        assert all(line.isprintable() for line in shown.split("\n"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=80))
+def test_any_bytes_as_a_payload_can_be_shown(payload: bytes) -> None:
+    reading = read(f"{TOKEN.partition('.')[0]}.{b64url_encode(b'{' + payload).decode()}.AAAA")
+    json.loads(to_json(reading.claims))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"a": ' + b"[" * 100_000,
+        b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}",
+        b'{"a": ' + b'{"a":' * 40 + b"1" + b"}" * 40 + b"}",
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b'{"a": NaN, "b": -Infinity}',
+        b'{"a": "\\ud800"}',
+        b'{"a": 1} {"b": 2}',
+        b'{"\\ud800": 1, "a": 1e999}',
+        b"{" + b'"a":1,' * 2000,
+    ],
+)
+def test_hostile_payloads_are_named_and_can_be_shown(payload: bytes) -> None:
+    reading = read(f"{TOKEN.partition('.')[0]}.{b64url_encode(payload).decode()}.AAAA")
+    assert any(problem.startswith("the payload is damaged") for problem in reading.problems)
+    assert len(to_json(reading.claims, 2)) < 10_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " a.b.c \n",
+        "'a.b.c'",
+        '"a.b.c",',
+        "`a.b.c`",
+        "Bearer a.b.c",
+        "bearer  a.b.c;",
+        "DPoP a.b.c",
+        "Authorization: Bearer a.b.c",
+        "authorization: a.b.c",
+        '"Authorization": "Bearer a.b.c"',
+        "curl https://api.example -H 'Authorization: Bearer a.b.c' -d x",
+        'curl -H "authorization:bearer a.b.c" https://api.example',
+        "\ufeffa.b.c",
+    ],
+)
+def test_a_token_is_found_in_what_it_was_copied_with(text: str) -> None:
+    assert unwrap(text) == "a.b.c"
+
+
+@pytest.mark.parametrize("text", ["a b.c.d", "a.b*c.d", "bearer.a.b", "a.b.c=", "é.b.c"])
+def test_what_belongs_to_a_damaged_token_is_left_in_it(text: str) -> None:
+    assert unwrap(text) == text
+
+
+def test_times_are_said_in_their_two_largest_units() -> None:
+    assert span(2 * 3600 + 3 * 60 + 59) == "2 h 3 min"
+    assert [span(n) for n in (0, 1.9, 60, 61, 3600, 86400, 90000)] == [
+        "0 s",
+        "1 s",
+        "1 min",
+        "1 min 1 s",
+        "1 h",
+        "1 d",
+        "1 d 1 h",
+    ]
+    assert span(57 * 31_556_952) == "57 years"
+    assert (relative(100, 100), relative(160, 100), relative(40, 100)) == ("now", "in 1 min", "1 min ago")
+
+
+def test_a_length_of_time_has_a_unit() -> None:
+    assert parse_span("1h30m").total_seconds() == 5400
+    assert parse_span("7d").days == 7
+    for text in ("", "10", "m", "10 m", "-5m", "1.5h", "10x", "٣m"):
+        with pytest.raises(Stop):
+            parse_span(text)
+
+
+@pytest.mark.parametrize("kind", ALL_ERRORS)
+def test_every_error_of_admit_has_a_documented_exit_code(kind: type[AdmitError]) -> None:
+    code = exit_code(kind("x"))
+    assert code in MEANING
+    if issubclass(kind, errors.InvalidToken):
+        assert code >= 10
+
+
+def test_exit_codes_stay_what_scripts_rely_on() -> None:
+    codes = {
+        error: exit_code(getattr(errors, error)("x")) for error in ("BadSignature", "ExpiredToken", "ImmatureToken")
+    }
+    assert codes == {"BadSignature": 10, "ExpiredToken": 11, "ImmatureToken": 11}
+    assert [Exit.OK, Exit.UNEXPECTED, Exit.USAGE, Exit.CLAIMS, Exit.NO_KEY] == [0, 1, 2, 12, 13]
+    assert [Exit.NETWORK, Exit.MALFORMED, Exit.REVOKED, Exit.INTERRUPTED, Exit.CLOSED_PIPE] == [14, 15, 16, 130, 141]
+    assert exit_code(errors.RevokedToken("x")) == Exit.REVOKED
+    assert exit_code(errors.WrongAudience("x")) == Exit.CLAIMS
+    assert exit_code(RuntimeError()) == Exit.UNEXPECTED
+
+
+def test_safe_text_keeps_letters_and_escapes_what_steers() -> None:
+    assert safe("Zoë 漢字 \x1b[0m\u202e\U000e0001") == "Zoë 漢字 \\u001b[0m\\u202e\\udb40\\udc01"

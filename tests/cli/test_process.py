@@ -1,0 +1,135 @@
+"""The command as a process: what it loads, how fast it starts, and how it ends when something is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from admit import Key, Signer
+from admit.tokens.kinds import PLAIN
+
+JWT = str(Path(sys.executable).parent / "jwt")
+PROBE = """
+import sys
+from admit.cli.entry import main
+sys.argv = ["jwt", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    code = end.code
+standard = sys.stdlib_module_names
+print(code, *sorted(name for name in sys.modules if name.partition(".")[0] not in standard), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def token() -> str:
+    return Signer(Key.generate("ES256"), issuer="me", kind=PLAIN).sign(claims={"name": "Zoë 漢"})
+
+
+def probe(*arguments: str, before: str = "") -> tuple[int, str, list[str]]:
+    """The exit code, what it wrote to stdout, and the last line of stderr in words."""
+    run = subprocess.run(
+        [sys.executable, "-c", before + PROBE, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
+    )
+    code, *modules = run.stderr.splitlines()[-1].split()
+    return int(code), run.stderr, modules
+
+
+def test_decode_loads_the_core_click_and_nothing_else(token: str) -> None:
+    code, _, modules = probe("decode", token)
+    assert code == 0
+    ours = {name for name in modules if name.startswith("admit.cli.")}
+    assert ours == {
+        f"admit.cli.{name}" for name in ("commands", "decode", "entry", "exits", "input", "output", "reading", "times")
+    }
+    tops = {name.partition(".")[0] for name in modules}
+    assert {"admit", "click", "cryptography", "msgspec"} <= tops
+    assert not tops & {"rich", "sqlalchemy", "alembic", "starlette", "uvicorn", "httpx2", "anyio", "argon2", "jinja2"}
+
+
+def test_decode_starts_within_150_milliseconds(token: str) -> None:
+    best = 1.0
+    for _ in range(20):  # the machine may be busy; one quiet moment shows what the command needs
+        began = time.perf_counter()
+        subprocess.run([JWT, "decode", token], capture_output=True, check=True)
+        best = min(best, time.perf_counter() - began)
+        if best < 0.15:
+            return
+    pytest.fail(f"{best * 1000:.0f} ms at best")
+
+
+@pytest.mark.parametrize(("missing", "extra"), [("click", "cli"), ("starlette", "server"), ("rich", "cli")])
+def test_without_its_extra_a_command_says_which_one_it_needs(missing: str, extra: str) -> None:
+    # `serve` stands for a command that needs more than the rest; any name in the table will do.
+    before = f"""
+import sys
+sys.modules[{missing!r}] = None
+if {missing!r} != "click":
+    from admit.cli import commands
+    commands.COMMANDS["decode"] = {missing!r} + ":decode"
+"""
+    code, err, _ = probe("decode", "a.b.c", before=before)
+    assert code == 2
+    assert f"pip install 'admit[{extra}]'" in err
+    assert "Traceback" not in err
+
+
+def test_the_help_lists_a_command_whose_extra_is_missing() -> None:
+    before = "import sys; from admit.cli import commands; commands.COMMANDS['decode'] = 'absent_module:decode'\n"
+    code, _, _ = probe("--help", before=before)
+    assert code == 0
+
+
+def test_what_nobody_foresaw_is_one_line_that_quotes_nothing() -> None:
+    before = """
+import sys, types
+from admit.cli import commands
+import click
+@click.command()
+def broken():
+    raise RuntimeError("the secret is hunter2")
+module = types.ModuleType("broken"); module.broken = broken; sys.modules["broken"] = module
+commands.COMMANDS["decode"] = "broken:broken"
+"""
+    code, err, _ = probe("decode", before=before)
+    assert code == 1
+    assert "unexpected RuntimeError" in err
+    assert "hunter2" not in err
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_went_away_ends_it_quietly(token: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        run = subprocess.run([JWT, "decode", token], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writer)
+    assert run.returncode == 141
+    assert run.stderr.decode().startswith("UNVERIFIED")
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_closed_standard_streams_do_not_make_a_traceback(token: str) -> None:
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        run = subprocess.run(["sh", "-c", f'"$0" decode "$1" {closed}', JWT, token], capture_output=True, timeout=60)
+        assert b"Traceback" not in run.stderr
+        assert run.returncode in (0, 1)
+
+
+def test_an_encoding_that_cannot_say_a_claim_escapes_it(token: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    run = subprocess.run([JWT, "decode", token], capture_output=True, env=environment, timeout=60, check=True)
+    assert b'"Zo\xeb \\u6f22"' in run.stdout
