@@ -1,0 +1,452 @@
+"""Keys that are malformed, weak, or documents in disguise are refused when they are made."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from admit import Key
+from admit.errors import ConfigurationError, InvalidKey, UnsupportedAlgorithm
+from admit.jose import strength
+from admit.jose.algorithms import ALGORITHMS
+from tests.helpers.forge import b64, key
+
+# --- Edwards curves, in our own arithmetic: the points of small order are computed and not copied
+
+P25519 = 2**255 - 19
+D25519 = -121665 * pow(121666, -1, P25519) % P25519
+L25519 = 2**252 + 27742317777372353535851937790883648493
+P448 = 2**448 - 2**224 - 1
+D448 = -39081
+L448 = 2**446 - 13818066809895115352007386748515426880336692474882178609894547503885
+
+Point = tuple[int, int]
+
+
+def add(a: int, d: int, p: int, one: Point, other: Point) -> Point:
+    """The sum of two points of a x^2 + y^2 = 1 + d x^2 y^2."""
+    (x1, y1), (x2, y2) = one, other
+    product = d * x1 * x2 * y1 * y2 % p
+    x = (x1 * y2 + y1 * x2) * pow(1 + product, -1, p) % p
+    y = (y1 * y2 - a * x1 * x2) * pow(1 - product, -1, p) % p
+    return x, y
+
+
+def times(a: int, d: int, p: int, count: int, point: Point) -> Point:
+    total: Point = (0, 1)
+    while count:
+        if count & 1:
+            total = add(a, d, p, total, point)
+        point, count = add(a, d, p, point, point), count >> 1
+    return total
+
+
+def root(value: int, p: int) -> int | None:
+    """A square root modulo p, or None."""
+    value %= p
+    found = pow(value, (p + 1) // 4, p) if p % 4 == 3 else pow(value, (p + 3) // 8, p)
+    for candidate in (found, found * pow(2, (p - 1) // 4, p) % p):
+        if candidate * candidate % p == value:
+            return candidate
+    return None
+
+
+def small_points(a: int, d: int, p: int, order: int, cofactor: int) -> set[Point]:
+    """Every point whose order divides the cofactor: the large prime times any point lands on one."""
+    found: set[Point] = set()
+    y = 2
+    while len(found) < cofactor:
+        x = root((1 - y * y) * pow(a - d * y * y, -1, p), p)
+        if x is not None:
+            point = times(a, d, p, order, (x, y))
+            for count in range(cofactor):
+                found.add(times(a, d, p, count, point))
+        y += 1
+    assert all(times(a, d, p, cofactor, point) == (0, 1) for point in found)
+    return found
+
+
+@cache
+def small_25519() -> set[Point]:
+    return small_points(-1, D25519, P25519, L25519, 8)
+
+
+@cache
+def small_448() -> set[Point]:
+    return small_points(1, D448, P448, L448, 4)
+
+
+def test_the_constants_are_every_point_of_small_order() -> None:
+    assert {y for _, y in small_25519()} == strength._SMALL_ORDER_25519
+    assert {y for _, y in small_448()} == strength._SMALL_ORDER_448
+    assert (len(small_25519()), len(small_448())) == (8, 4)
+
+
+def spellings(points: set[Point], p: int, bits: int, size: int) -> list[bytes]:
+    """Every encoding of these points, those that are not canonical too."""
+    found = set[bytes]()
+    for _, y in points:
+        for value in (y, y + p):
+            if value < 1 << bits:
+                found |= {(value | sign << size * 8 - 1).to_bytes(size, "little") for sign in (0, 1)}
+    return sorted(found)
+
+
+@pytest.mark.parametrize("alg", ["Ed25519", "Ed448"])
+def test_a_public_key_of_small_order_is_refused_in_every_spelling(alg: str) -> None:
+    if alg == "Ed25519":
+        encoded = spellings(small_25519(), P25519, 255, 32)
+        assert len(encoded) >= 12
+        load: Any = ed25519.Ed25519PublicKey
+    else:
+        encoded, load = spellings(small_448(), P448, 448, 57), ed448.Ed448PublicKey
+    for data in encoded:
+        with pytest.raises(InvalidKey):
+            Key.from_jwk({"kty": "OKP", "crv": alg, "x": b64(data)})
+        der = load.from_public_bytes(data).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        with pytest.raises(InvalidKey):
+            Key.from_der(der, alg)
+
+
+def test_without_the_refusal_a_small_order_key_lets_one_signature_pass_for_many_messages() -> None:
+    """What the refusal is for: at S = 0 and R = A = the identity, R + kA = SB holds whatever was signed."""
+    identity = (1).to_bytes(32, "little")
+    public = ed25519.Ed25519PublicKey.from_public_bytes(identity)
+    for number in range(20):
+        public.verify(identity + bytes(32), number.to_bytes(2))
+
+
+@pytest.mark.parametrize(
+    ("alg", "data"),
+    [
+        ("Ed25519", (P25519 + 3).to_bytes(32, "little")),
+        ("Ed25519", b"\xff" * 32),
+        ("Ed448", (P448 + 2).to_bytes(57, "little")),
+        ("Ed448", (5 + (1 << 449)).to_bytes(57, "little")),
+        ("Ed448", b"\xff" * 57),
+    ],
+)
+def test_an_edwards_key_that_is_not_canonical_is_refused(alg: str, data: bytes) -> None:
+    with pytest.raises(InvalidKey):
+        Key.from_jwk({"kty": "OKP", "crv": alg, "x": b64(data)})
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 33, 56, 58, 64])
+def test_an_edwards_key_of_another_size_is_refused(size: int) -> None:
+    for alg in ("Ed25519", "Ed448"):
+        with pytest.raises(InvalidKey):
+            Key.from_jwk({"kty": "OKP", "crv": alg, "x": b64(b"\x05" * size)})
+
+
+# --- NIST curves
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512", "ES256K"])
+def test_a_point_off_the_curve_is_refused(alg: str) -> None:
+    good = key(alg).public().to_jwk()
+    width = len(base64.urlsafe_b64decode(good["x"] + "==="))
+    x, y = (int.from_bytes(base64.urlsafe_b64decode(good[name] + "===")) for name in ("x", "y"))
+    wrong = [(x, y ^ 1), (y, x), (0, 0), (x, 0), (0, y), (1, 1), ((1 << width * 8) - 1, y), (x, (1 << width * 8) - 1)]
+    for bad_x, bad_y in wrong:
+        with pytest.raises(InvalidKey):
+            Key.from_jwk(good | {"x": b64(bad_x.to_bytes(width)), "y": b64(bad_y.to_bytes(width))})
+    for name in ("x", "y"):
+        raw = base64.urlsafe_b64decode(good[name] + "===")
+        for data in (raw[1:], b"\0" + raw, raw + b"\0", b""):
+            with pytest.raises(InvalidKey):
+                Key.from_jwk(good | {name: b64(data)})
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512", "ES256K"])
+def test_the_private_number_is_in_range_and_belongs_to_the_point(alg: str) -> None:
+    good = key(alg).to_jwk(private=True)
+    width = len(base64.urlsafe_b64decode(good["d"] + "==="))
+    order = key(alg)._material[1].curve.group_order
+    other = base64.urlsafe_b64decode(key(alg, 1).to_jwk(private=True)["d"] + "===")
+    own = int.from_bytes(base64.urlsafe_b64decode(good["d"] + "==="))
+    numbers = [0, order, order + own, (1 << width * 8) - 1]
+    for data in (*(n.to_bytes(width) for n in numbers if n < 1 << width * 8), other, b"", b"\1", b"\0" * (width + 1)):
+        with pytest.raises(InvalidKey):
+            Key.from_jwk(good | {"d": b64(data)})
+
+
+def test_each_curve_has_its_one_algorithm() -> None:
+    for alg in ("ES256", "ES384", "ES512", "ES256K"):
+        for other in [*ALGORITHMS, "EdDSA"]:
+            if other != alg:
+                with pytest.raises(ConfigurationError):
+                    Key.from_jwk(key(alg).public().to_jwk() | {"alg": other})
+                with pytest.raises(ConfigurationError):
+                    Key.from_pem(key(alg).to_pem(), other)
+    for odd in (ec.SECP224R1(), ec.BrainpoolP256R1(), ec.SECP192R1()):
+        pem = ec.generate_private_key(odd).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        with pytest.raises(InvalidKey):
+            Key.from_pem(pem, "ES256")
+
+
+# --- RSA
+
+
+def uint(value: int) -> str:
+    return b64(value.to_bytes((value.bit_length() + 7) // 8))
+
+
+def rsa_jwk(n: int, e: int = 65537, alg: str = "RS256") -> dict[str, str]:
+    return {"kty": "RSA", "alg": alg, "n": uint(n), "e": uint(e)}
+
+
+@cache
+def modulus() -> int:
+    return int(key("RS256")._material[1].public_numbers().n)
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS512"])
+@pytest.mark.parametrize("bits", [512, 1024, 1536, 2040, 2047])
+def test_a_short_modulus_is_refused(bits: int, alg: str) -> None:
+    with pytest.raises(InvalidKey):
+        Key.from_jwk(rsa_jwk((1 << bits - 1) + 0x1234567 | 1, alg=alg))
+    if bits in (1024, 2047):
+        weak = rsa.generate_private_key(65537, bits)
+        pem = weak.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with pytest.raises(InvalidKey):
+            Key.from_pem(pem, alg)
+        with pytest.raises(InvalidKey):
+            Key.generate(alg, bits=bits)
+
+
+@pytest.mark.parametrize("e", [1, 2, 3, 5, 17, 257, 65535, 65536, 65538, 2**32, 2**64 + 1, 2**2048 + 1])
+def test_an_exponent_that_is_small_even_or_huge_is_refused(e: int) -> None:
+    with pytest.raises(InvalidKey):
+        Key.from_jwk(rsa_jwk(modulus(), e))
+
+
+def test_a_modulus_that_is_even_or_has_small_factors_is_refused() -> None:
+    for n in (modulus() & ~1, modulus() // 3 * 3 | 1 << 2047, modulus() // 167 * 167, modulus() // 2 * 2):
+        n = n if math.gcd(n, 2 * 3 * 167) > 1 else n - n % 3
+        with pytest.raises(InvalidKey):
+            Key.from_jwk(rsa_jwk(n))
+
+
+def test_a_modulus_of_the_broken_generator_is_refused() -> None:
+    # CVE-2017-15361: n is a power of 65537 modulo the product of the first primes
+    product = math.prod(strength._SMALL_PRIMES[1:])
+    n = pow(65537, 12345, product)
+    n += product * (((1 << 2047) - n) // product + 98765)
+    n += product * (n % 2 == 0)
+    with pytest.raises(InvalidKey, match="ROCA"):
+        Key.from_jwk(rsa_jwk(n))
+
+
+def test_keys_of_other_generators_are_not_taken_for_the_broken_ones() -> None:
+    for number in range(3):
+        assert Key.from_jwk(key("RS256", number).public().to_jwk())
+
+
+def test_a_huge_key_costs_nothing() -> None:
+    import time
+
+    began = time.perf_counter()
+    good = key("RS256").to_jwk(private=True)
+    huge = b64(b"\x01" * 1_000_000)
+    for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi"):
+        with pytest.raises(InvalidKey):
+            Key.from_jwk(good | {name: huge})
+    bare = {name: value for name, value in good.items() if name not in ("p", "q", "dp", "dq", "qi")}
+    with pytest.raises(InvalidKey):
+        Key.from_jwk(bare | {"d": huge})
+    assert time.perf_counter() - began < 2
+
+
+def test_the_private_numbers_of_an_rsa_key_belong_together() -> None:
+    good, other = key("RS256").to_jwk(private=True), key("PS256").to_jwk(private=True)
+    for name in ("n", "d", "p", "q", "dp", "dq", "qi"):
+        with pytest.raises(InvalidKey):
+            Key.from_jwk(good | {name: other[name]})
+    for name in ("p", "q", "dp", "dq", "qi"):
+        with pytest.raises(InvalidKey):
+            Key.from_jwk({k: v for k, v in good.items() if k != name})
+    with pytest.raises(InvalidKey):
+        Key.from_jwk({k: v for k, v in good.items() if k != "d"})
+    with pytest.raises(InvalidKey):
+        Key.from_jwk(good | {"oth": []})
+    bare = {k: v for k, v in good.items() if k not in ("p", "q", "dp", "dq", "qi")}
+    assert Key.from_jwk(bare).to_jwk(private=True)["d"] == good["d"]
+
+
+# --- kinds of key
+
+
+def test_a_key_of_another_kind_is_refused_for_every_algorithm() -> None:
+    strangers = [
+        x25519.X25519PrivateKey.generate(),
+        dsa.generate_private_key(2048),
+        ec.generate_private_key(ec.SECP256R1()),
+        ed25519.Ed25519PrivateKey.generate(),
+        key("RS256")._material[0],
+    ]
+    for private in strangers:
+        for data in (
+            private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+            private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        ):
+            for alg, row in ALGORITHMS.items():
+                fits = isinstance(private, rsa.RSAPrivateKey) and row.kty == "RSA"
+                fits |= isinstance(private, ec.EllipticCurvePrivateKey) and alg == "ES256"
+                fits |= isinstance(private, ed25519.Ed25519PrivateKey) and alg == "Ed25519"
+                if fits:
+                    assert Key.from_der(data, alg).alg == alg
+                else:
+                    with pytest.raises(ConfigurationError):
+                        Key.from_der(data, alg)
+
+
+# --- secrets: authlib CVE-2024-33663, PyJWT CVE-2022-29217, CVE-2026-48526, fast-jwt CVE-2026-44351 (empty)
+
+
+@pytest.mark.parametrize(("alg", "size"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_a_secret_is_at_least_as_long_as_the_hash(alg: str, size: int) -> None:
+    assert Key.from_secret(bytes(range(size)), alg)
+    for short in (0, 1, size - 1):
+        with pytest.raises(InvalidKey):
+            Key.from_secret(bytes(range(short)), alg)
+        with pytest.raises(InvalidKey):
+            Key.from_jwk({"kty": "oct", "alg": alg, "k": b64(bytes(range(short)))})
+
+
+def certificate(der: bool = True) -> bytes:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    private = key("ES256")._material[0]
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1))
+        .not_valid_after(datetime(2040, 1, 1))
+        .sign(private, hashes.SHA256())
+    )
+    return built.public_bytes(Encoding.DER if der else Encoding.PEM)
+
+
+def disguises() -> dict[str, bytes]:
+    public = {alg: key(alg).public() for alg in ("RS256", "ES256", "Ed25519", "ML-DSA-44")}
+    native: Any = key("RS256")._material
+    found = {f"{alg} PEM": one.to_pem() for alg, one in public.items()}
+    found |= {f"{alg} DER": one.to_der() for alg, one in public.items()}
+    found |= {f"{alg} JWK": json.dumps(one.to_jwk()).encode() for alg, one in public.items()}
+    found |= {
+        "spaced PEM": b"\n \t" + public["RS256"].to_pem() + b"\n",
+        "PEM in one line": public["RS256"].to_pem().replace(b"\n", b""),
+        "PEM after a comment": b"my key:\n" + public["RS256"].to_pem(),
+        "PEM in UTF-16": public["RS256"].to_pem().decode().encode("utf-16"),
+        "PEM after a byte order mark": b"\xef\xbb\xbf" + public["RS256"].to_pem(),
+        "private PEM": key("RS256").to_pem(private=True),
+        "locked PEM": key("RS256").to_pem(private=True, password=b"pw"),
+        "private DER": key("ES256").to_der(private=True),
+        "PKCS#1 PEM": native[1].public_bytes(Encoding.PEM, PublicFormat.PKCS1),
+        "PKCS#1 DER": native[1].public_bytes(Encoding.DER, PublicFormat.PKCS1),
+        "private PKCS#1 DER": native[0].private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
+        "SSH rsa": native[1].public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
+        "SSH ecdsa": key("ES256")._material[1].public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
+        "SSH ed25519": key("Ed25519")._material[1].public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
+        "SSH private": native[0].private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+        "SSH2": b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAAB3NzaC1yc2EAAAADAQABAAABAQC7\n---- END SSH2 PUBLIC KEY ----",
+        "certificate": certificate(der=False),
+        "certificate DER": certificate(),
+        "bare base64 of SPKI": base64.b64encode(public["RS256"].to_der()),
+        "bare base64 of a certificate": base64.b64encode(certificate()),
+        "wrapped base64": base64.encodebytes(public["ES256"].to_der()),
+        "JWKS": json.dumps({"keys": [public["RS256"].to_jwk()]}).encode(),
+        "a list of JWKs": json.dumps([public["RS256"].to_jwk()]).encode(),
+        "spaced JWK": b"\n  " + json.dumps(public["RS256"].to_jwk(), indent=2).encode(),
+        "JWK after a byte order mark": b"\xef\xbb\xbf" + json.dumps(public["RS256"].to_jwk()).encode(),
+        "symmetric JWK": json.dumps(key("HS256").to_jwk(private=True)).encode(),
+    }
+    return found
+
+
+DISGUISES = disguises()
+
+
+@pytest.mark.parametrize("name", list(DISGUISES))
+def test_a_key_document_is_no_secret(name: str) -> None:
+    assert len(DISGUISES[name]) >= 32
+    with pytest.raises(InvalidKey):
+        Key.from_secret(DISGUISES[name], "HS256")
+    with pytest.raises(InvalidKey):
+        Key.from_jwk({"kty": "oct", "alg": "HS256", "k": b64(DISGUISES[name])})
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        b"0" * 32,
+        bytes(64),
+        b"\x30" + bytes(63),
+        b"\x30\x82\x01\x22" + b"x" * 40,
+        b"{not json, just a secret with braces}",
+        b"M" * 64,
+    ]
+    + [
+        b"MII" + b"A" * 61,
+        base64.b64encode(b"\x30" + bytes(47)),
+        b'{"a": "json document that is no key"}',
+        b"\xff" * 32,
+    ],
+    ids=repr,
+)
+def test_an_honest_secret_that_looks_odd_passes(secret: bytes) -> None:
+    assert Key.from_secret(secret, "HS256").algorithm.symmetric
+
+
+@pytest.mark.parametrize(
+    "secret", [None, "x" * 64, bytearray(64), memoryview(bytes(64)), 5, ["x"], object()], ids=lambda s: type(s).__name__
+)
+def test_a_secret_is_bytes(secret: Any) -> None:
+    with pytest.raises(InvalidKey):
+        Key.from_secret(secret, "HS256")
+
+
+@pytest.mark.parametrize("alg", [alg for alg in ALGORITHMS if not alg.startswith("HS")])
+def test_a_secret_is_for_hmac_only(alg: str) -> None:
+    with pytest.raises(InvalidKey):
+        Key.from_secret(bytes(64), alg)
+
+
+# --- algorithms that are not there (authlib CVE-2026-28802: `none` in some casing)
+
+
+@pytest.mark.parametrize(
+    "alg",
+    ["none", "None", "NONE", "nOnE", "", "hs256", "HS256 ", " HS256", "RSA1_5", "HS1", "ES521", "A256KW", "EdDSA2"],
+)
+def test_an_algorithm_that_does_not_exist_makes_no_key(alg: str) -> None:
+    for make in (
+        lambda: Key.generate(alg),
+        lambda: Key.from_secret(bytes(64), alg),
+        lambda: Key.from_jwk(key("ES256").to_jwk() | {"alg": alg}),
+        lambda: Key.from_pem(key("ES256").to_pem(), alg),
+    ):
+        with pytest.raises(UnsupportedAlgorithm):
+            make()
+
+
+@pytest.mark.parametrize("alg", [None, 5, b"HS256", ["HS256"], {}, object()], ids=lambda a: type(a).__name__)
+def test_an_algorithm_that_is_not_a_string_makes_no_key(alg: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        Key.generate(alg)
+    with pytest.raises(ConfigurationError):
+        Key.from_secret(bytes(64), alg)
+    with pytest.raises(ConfigurationError):
+        Key.from_pem(key("ES256").to_pem(), alg)
