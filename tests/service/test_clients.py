@@ -32,7 +32,8 @@ def _secret(new: NewClient) -> str:
 def test_client_credentials_give_an_access_token_for_the_client_itself(service: TokenService, batch: NewClient) -> None:
     token = service.client_credentials("client.batch", _secret(batch))
     claims = service.verifier().verify(token.access_token)
-    assert (claims.sub, claims.client_id, claims.scopes) == ("client.batch", "client.batch", {"orders:read"})
+    assert (claims.sub, claims.client_id) == ("client.batch", "client.batch")
+    assert claims.scopes == {"orders:read"}
     assert claims.sid is None
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from admit.errors import InvalidGrant, RevokedToken
+from admit.service import sessions
 from admit.service.facade import TokenService
 from admit.service.policy import Policy, milliseconds
 from admit.service.sessions import CASES, Outcome, Presented, Row, Windows, classify
@@ -185,7 +186,7 @@ def test_neither_token_outlives_the_session(opened: Opener, clock: MovableClock,
     from datetime import timedelta
 
     ends = timedelta(minutes=20)
-    policy = Policy(**{limit: ends, "idle": ends, "grace": timedelta(seconds=1)})  # type: ignore[arg-type]
+    policy = Policy(**{limit: ends, "idle": ends, "grace": timedelta(seconds=1)})
     service = opened(clock=clock, policy=policy)
     service.users.add("alice", PASSWORD)
     pair = service.login("alice", PASSWORD)
@@ -231,7 +232,8 @@ def test_a_bad_scope_or_audience_does_not_use_the_token_up(service: TokenService
     for wrong in ({"scope": "orders:write"}, {"scope": "orders:read  orders:read"}, {"audience": "payroll"}):
         with pytest.raises((InvalidScope, InvalidTarget)):
             service.refresh(pair.refresh_token, **wrong)
-    row = service._core.read(lambda tx: __import__("admit.service.sessions", fromlist=["x"]).find(tx, pair.session_id))
+    row = service._core.read(lambda tx: sessions.find(tx, pair.session_id))
+    assert row is not None
     assert row.generation == 0
     claims = service.verifier(audience="billing").verify(
         service.refresh(pair.refresh_token, audience="billing").access_token

@@ -38,6 +38,7 @@ FEED_ALG: Final = "ES256"
 MAC: Final = "refresh token MAC"
 SEAL: Final = "refresh token seal"
 _SETTLES: Final = 8  # steps that one emergency can need, and more
+_SETTLING: Final = frozenset((Action.ADD, Action.ACTIVATE))
 
 
 class Keys:
@@ -124,7 +125,7 @@ def settle(tx: Tx, master: MasterKeys, use: str, alg: str, policy: Policy, make:
     """Take steps until there is an active key and a published standby."""
     for _ in range(_SETTLES):
         step = next_step(_times(tx, use, alg), tx.now, timing(tx, policy))
-        if step is None or not take(tx, master, use, alg, step, make):
+        if step is None or step.action not in _SETTLING or not take(tx, master, use, alg, step, make):
             return
 
 

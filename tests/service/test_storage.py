@@ -1,0 +1,282 @@
+"""The database: migrations, faults, forks, the writer, growth."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, inspect
+
+from admit.errors import ConfigurationError, InvalidGrant, InvalidToken, StorageUnavailable
+from admit.service import migrations, schema
+from admit.service.facade import TokenService
+from tests.service.conftest import PASSWORD, MovableClock, Opener
+
+
+def test_the_migrations_make_the_tables_that_the_code_names(service: TokenService, url: str) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        ours = {"version_table": migrations.VERSION_TABLE}
+        assert compare_metadata(MigrationContext.configure(connection, opts=ours), schema.metadata) == []
+        assert migrations.current(connection) == migrations.HEAD
+        assert all(name.startswith("admit_") for name in inspect(connection).get_table_names())
+    engine.dispose()
+
+
+def test_the_head_is_the_newest_revision_that_ships() -> None:
+    from alembic.script import ScriptDirectory
+
+    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_heads() == [migrations.HEAD]
+
+
+def test_the_hosts_own_tables_and_migrations_are_left_alone(opened: Opener, url: str) -> None:
+    path = url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES ('hosts-own')")
+        connection.execute("CREATE TABLE users (id INTEGER)")
+    connection.close()
+    opened(database=create_engine(url)).users.add("alice", PASSWORD)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("hosts-own",)]
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
+    connection.close()
+
+
+def test_a_database_of_a_newer_version_is_not_touched(opened: Opener, url: str) -> None:
+    opened()
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE admit_alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(ConfigurationError, match="newer"):
+        opened()
+
+
+@pytest.mark.parametrize("bad", ["sqlite://", "sqlite:///:memory:", "mysql://x/y", "not a url"])
+def test_a_database_that_cannot_serve_is_refused(opened: Opener, bad: str) -> None:
+    with pytest.raises(ConfigurationError):
+        opened(database=bad)
+
+
+def test_a_damaged_database_and_an_unwritable_folder_are_unavailable(opened: Opener, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(b"not a database" * 1000)
+    with pytest.raises(StorageUnavailable):
+        opened(database=f"sqlite:///{damaged}")
+    with pytest.raises(StorageUnavailable):
+        opened(database=f"sqlite:///{tmp_path}/no/such/folder/auth.db")
+
+
+def test_a_busy_database_is_unavailable_and_uses_no_token_up(
+    opened: Opener, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("admit.service.storage._BUSY_SECONDS", 0.2)
+    service = opened()
+    service.users.add("alice", PASSWORD)
+    pair = service.login("alice", PASSWORD)
+    blocker = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageUnavailable):
+        service.refresh(pair.refresh_token)
+    with pytest.raises(StorageUnavailable):
+        service.login("alice", PASSWORD)
+    with pytest.raises(StorageUnavailable):
+        service.ready()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    service.ready()
+    assert service.refresh(pair.refresh_token).session_id == pair.session_id
+
+
+def test_one_failing_call_leaves_its_neighbors_in_the_group_alone(service: TokenService) -> None:
+    from sqlalchemy import insert
+
+    def change(index: int) -> int:
+        def run(tx: object) -> int:
+            values = {"id": f"u{index}", "epoch": 0, "created_at": 0}
+            tx.execute(insert(schema.users), [values])  # type: ignore[attr-defined]
+            if index % 3 == 0:
+                raise LookupError(index)
+            return index
+
+        return service._core.write(run)
+
+    with ThreadPoolExecutor(16) as pool:
+        calls = [pool.submit(change, index) for index in range(90)]
+    failed = {index for index, call in enumerate(calls) if call.exception() is not None}
+    assert failed == set(range(0, 90, 3))
+    assert {user.id for user in service.users.list()} == {f"u{index}" for index in range(90) if index % 3}
+
+
+def test_tables_do_not_grow_with_refreshes(service: TokenService, alice: str, clock: MovableClock) -> None:
+    from sqlalchemy import func, select
+
+    pair = service.login("alice", PASSWORD)
+
+    counts = [select(func.count()).select_from(table) for table in schema.metadata.tables.values()]
+
+    def rows() -> int:
+        return service._core.read(lambda tx: sum(tx.execute(count).scalar_one() for count in counts))
+
+    before = rows()
+    for _ in range(20):
+        clock.forward(10_000)
+        pair = service.refresh(pair.refresh_token)
+    assert rows() == before
+
+
+def test_cleanup_removes_what_is_over_in_bounded_steps_and_clears_sealed_successors(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    pairs = [service.login("alice", PASSWORD) for _ in range(3)]
+    service.refresh(pairs[0].refresh_token)
+    clock.forward(10 * 60 * 1000 - 1)
+    assert service.cleanup() == 0
+    clock.forward(1)
+    assert service.cleanup() == 1  # the sealed successor
+    clock.forward(32 * 24 * 3600 * 1000)
+    assert service.cleanup(limit=2) == 2
+    assert service.cleanup(limit=2) == 1
+    assert service.cleanup() == 0
+    clock.forward(90 * 24 * 3600 * 1000)
+    assert service.cleanup() > 0  # the audit trail
+    with pytest.raises(InvalidGrant):
+        service.refresh(pairs[0].refresh_token)
+
+
+FORK = """
+import os, sys
+from admit.service.facade import TokenService
+service = TokenService(sys.argv[1], issuer="https://auth.example", audience="orders", master_key=bytes(range(32)))
+service.users.add("alice", "correct horse")
+pair = service.login("alice", "correct horse")
+door = service.verifier()
+door.verify(pair.access_token)
+children = []
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            door.verify(pair.access_token)
+            mine = service.login("alice", "correct horse")
+            service.refresh(mine.refresh_token)
+            service.logout(mine.refresh_token)
+            try:
+                door.verify(mine.access_token)
+            except Exception as error:
+                os._exit(0 if type(error).__name__ == "RevokedToken" else 4)
+            os._exit(3)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(2)
+    children.append(pid)
+codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+service.refresh(pair.refresh_token)
+door.verify(pair.access_token)
+service.close()
+print(codes)
+"""
+
+
+def test_a_service_made_before_a_fork_works_in_every_child(url: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FORK, url], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[0, 0, 0]", "")
+
+
+CRASH = r"""
+import sys
+from admit.service.facade import TokenService
+service = TokenService(sys.argv[1], issuer="https://auth.example", audience="orders", master_key=bytes(range(32)))
+token, others = sys.argv[2], sys.argv[3:]
+print("ready", flush=True)
+from threading import Thread
+def turn(name):
+    pair = service.login(name, "correct horse")
+    while True:
+        service.logout(pair.refresh_token)
+        sys.stdout.write(f"out {pair.refresh_token} {pair.access_token}\n"); sys.stdout.flush()
+        pair = service.login(name, "correct horse")
+Thread(target=turn, args=("alice",), daemon=True).start()
+import sqlite3
+while True:
+    pair = service.refresh(token)
+    sys.stdout.write(f"in {pair.refresh_token}\n"); sys.stdout.flush()
+    token = pair.refresh_token
+    with sqlite3.connect(sys.argv[1].removeprefix("sqlite:///"), timeout=10) as c:  # let the grace pass
+        c.execute("UPDATE admit_sessions SET rotated_at = 1 WHERE id = ?", (pair.session_id,))
+    c.close()
+"""
+
+
+def test_kill_9_loses_no_session_and_forgets_no_revocation(opened: Opener, url: str) -> None:
+    service = opened()
+    service.users.add("alice", PASSWORD)
+    token = service.login("alice", PASSWORD).refresh_token
+    ended: list[list[str]] = []
+    for round_ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", CRASH, url, token], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        lines = [process.stdout.readline() for _ in range(6 + round_ * 5)]
+        process.kill()
+        lines += process.stdout.read().splitlines(keepends=True)
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+        for what, *tokens in (line.split() for line in lines if line.endswith("\n")):
+            if what == "in":
+                token = tokens[0]
+            else:
+                ended.append(tokens)
+        # Whatever the moment: the last answered token still leads on, to one successor.
+        token = service.refresh(token).refresh_token
+    service._core.follower.look()
+    door = service.verifier()
+    assert ended
+    for refresh_token, access_token in ended:
+        with pytest.raises(InvalidGrant):
+            service.refresh(refresh_token)
+        with pytest.raises(InvalidToken):
+            door.verify(access_token)
+
+
+def test_no_error_of_the_database_shows_a_secret(service: TokenService, alice: str, url: str) -> None:
+    pair = service.login("alice", PASSWORD)
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("DROP TABLE admit_audit")
+        connection.execute("ALTER TABLE admit_sessions RENAME TO elsewhere")
+    connection.close()
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: service.refresh(pair.refresh_token),
+        lambda: service.login("alice", PASSWORD),
+    )
+    for call in calls:
+        with pytest.raises(StorageUnavailable) as failed:
+            call()
+        assert PASSWORD not in str(failed.value)
+        assert pair.refresh_token not in str(failed.value)
+        assert failed.value.__cause__ is None
+
+
+def test_no_connection_or_thread_is_left_behind_by_close(opened: Opener) -> None:
+    import threading
+
+    before = threading.active_count()
+    service = opened()
+    service.start()
+    service.users.add("alice", PASSWORD)
+    service.close()
+    assert threading.active_count() == before
+    assert os.getpid() not in service._storage._processes
