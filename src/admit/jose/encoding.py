@@ -76,17 +76,19 @@ def json_object(data: bytes) -> dict[str, Any]:
             return flat
     except (ValueError, RecursionError, OverflowError):
         pass  # not usual: nesting, or not JSON at all
-    try:
-        value = _decode(data)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # DecodeError and UnicodeDecodeError are ValueErrors; their texts quote the input
-        raise MalformedToken("not strict JSON in UTF-8") from None
+    value = _decoded(data)
     if type(value) is not dict:
-        raise MalformedToken("JSON, but not an object")
+        raise MalformedToken("not strict JSON in UTF-8, or not an object")
     _look_exactly(data, value)
     return value
+
+
+def _decoded(data: bytes) -> object:
+    """What `data` says, or None where it is not JSON: an error raised in the handler would carry the input along."""
+    try:
+        return _decode(data)
+    except (ValueError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors
+        return None
 
 
 def _look_exactly(data: bytes, value: dict[str, Any]) -> None:

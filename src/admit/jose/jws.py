@@ -32,13 +32,12 @@ def split(token: str | bytes, limit: int = MAX_TOKEN) -> tuple[bytes, bytes, byt
         raise MalformedToken(
             f"the token has {len(token)} bytes, at most {limit} are read; raise max_token if that is honest"
         )
-    try:
-        data = token if type(token) is bytes else token.encode("ascii")  # type: ignore[union-attr]
-    except UnicodeEncodeError:
-        raise MalformedToken("the token holds characters outside ASCII") from None
+    if not token.isascii():
+        raise MalformedToken("the token holds characters outside ASCII")
+    data = token.encode() if type(token) is str else token
     signing_input, _, signature = data.rpartition(b".")
-    header, _, payload = signing_input.partition(b".")
-    if not payload or b"." in payload:
+    header, dot, payload = signing_input.partition(b".")
+    if not dot or b"." in payload:
         dots = data.count(b".")
         what = (
             "an encrypted token (JWE) where a signed one is expected" if dots == 4 else f"{dots + 1} parts, 3 expected"

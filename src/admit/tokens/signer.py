@@ -159,6 +159,8 @@ def _audience(value: str | Sequence[str]) -> str | tuple[str, ...]:
 def _scope(value: str | Iterable[str]) -> str:
     scopes = value.split(" ") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
     # RFC 6749 3.3: printable ASCII without quote and backslash; a space inside would make two scopes of one
-    if not all(isinstance(scope, str) and scope and all("!" <= c <= "~" and c not in '"\\' for c in scope) for scope in scopes):
+    if not all(
+        isinstance(scope, str) and scope and all("!" <= c <= "~" and c not in '"\\' for c in scope) for scope in scopes
+    ):
         raise RefusedClaims("a scope is printable ASCII without spaces, quotes or backslashes (RFC 6749 3.3)")
     return " ".join(scopes)
