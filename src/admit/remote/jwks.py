@@ -27,7 +27,7 @@ from admit.jose.encoding import json_object
 from admit.jose.keys import Key, KeySet
 from admit.remote.background import Background, Ticket
 from admit.remote.fetch import TIMEOUT, Answer, Fetcher, checked_url
-from admit.tokens.waiting import WouldWait, may_wait
+from admit.tokens.waiting import WouldWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,7 +41,7 @@ COOLDOWN: Final = 30.0
 STALE_IF_ERROR: Final = timedelta(hours=24)
 
 _DEFAULT_AGE, _MIN_AGE, _MAX_AGE = 600.0, 60.0, 86_400.0  # seconds
-_MAX_ABSENT: Final = 1000
+_MAX_ABSENT: Final = 100
 _ABSENT_FOR: Final = 120.0  # seconds: a kid that was looked for is not what starts the next looks
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))  # RFC 7518 6, 8037 2, 9964
 _MAX_AGE_DIRECTIVE: Final = re.compile(r'(?:^|,)\s*max-age\s*=\s*"?(\d{1,10})"?\s*(?:,|$)', re.IGNORECASE)
@@ -139,8 +139,6 @@ class JWKSClient:
             if look is None or look.over:
                 if now < self._next_look or now < self._absent.get(name, now):
                     return self.current()
-                if not may_wait.get():
-                    raise WouldWait("a kid has to be looked up, and the caller may not wait for it")
                 look = self._look = self._begun()
                 self._next_look = now + COOLDOWN
         keys = self._joined(look)
