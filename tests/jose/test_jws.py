@@ -135,11 +135,11 @@ def test_short_r_and_s_are_padded_and_read_back(alg: str) -> None:
 def test_the_salt_of_pss_is_as_long_as_the_hash(alg: str) -> None:
     private, hashed = key(alg)._material[0], ALGORITHMS[alg].hash
     assert hashed is not None
-    for salt in (0, 8, hashed.digest_size - 1, hashed.digest_size + 1, padding.PSS.MAX_LENGTH):
+    for salt in (0, 8, hashed().digest_size - 1, hashed().digest_size + 1, padding.PSS.MAX_LENGTH):
         made = private.sign(b"data", padding.PSS(padding.MGF1(hashed()), salt), hashed())
         with pytest.raises(BadSignature):
             key(alg).check(b"data", b64(made).encode())
-    other = private.sign(b"data", padding.PSS(padding.MGF1(hashes.SHA1()), hashed.digest_size), hashed())
+    other = private.sign(b"data", padding.PSS(padding.MGF1(hashes.SHA1()), hashed().digest_size), hashed())
     with pytest.raises(BadSignature):
         key(alg).check(b"data", b64(other).encode())
 
@@ -197,7 +197,15 @@ def test_eddsa_is_an_alias_and_stays_within_its_curve(alg: str) -> None:
 
 
 def test_a_header_that_no_verifier_reads_is_not_written() -> None:
-    for header in ({"alg": "none"}, {"kid": "x"}, {"crit": ["x"], "x": 1}, {"crit": []}, {"b64": False}, {"cty": 5}):
+    bad: list[dict[str, object]] = [
+        {"alg": "none"},
+        {"kid": "x"},
+        {"crit": ["x"], "x": 1},
+        {"crit": []},
+        {"b64": False},
+    ]
+    bad += [{"cty": 5}, {"typ": "x"}]
+    for header in bad:
         with pytest.raises(MalformedToken):
             jws.sign(key("HS256"), b"x", typ="JWT", header=header)
 

@@ -264,10 +264,11 @@ def test_secrets_and_key_pairs_never_share_a_set() -> None:
 
 
 def test_an_empty_set_is_refused() -> None:
-    for keys in ([], iter(())):
+    empty: list[Key] = []
+    for keys in (empty, iter(empty)):
         with pytest.raises(InvalidKey):
             KeySet(keys)
-    for jwks in (
+    sets: list[Any] = [
         {"keys": []},
         {},
         {"keys": None},
@@ -276,7 +277,8 @@ def test_an_empty_set_is_refused() -> None:
         {"keys": [None, 5, "x", []]},
         "[]",
         "{}",
-    ):
+    ]
+    for jwks in sets:
         with pytest.raises(InvalidKey):
             KeySet.from_jwks(jwks)
 
@@ -319,7 +321,7 @@ def test_a_key_for_encryption_may_share_the_kid() -> None:
 
 def test_one_bad_key_leaves_the_good_ones_and_is_reported() -> None:
     good = Key.generate("ES256", kid="good").public().to_jwk()
-    bad = [
+    bad: list[object] = [
         None,
         5,
         "text",

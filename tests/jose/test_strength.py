@@ -393,14 +393,12 @@ def test_a_key_document_is_no_secret(name: str) -> None:
     [
         b"0" * 32,
         bytes(64),
-        b"\x30" + bytes(63),
-        b"\x30\x82\x01\x22" + b"x" * 40,
+        b"0" + bytes(63),
+        b'0\x82\x01"' + b"x" * 40,
         b"{not json, just a secret with braces}",
         b"M" * 64,
-    ]
-    + [
         b"MII" + b"A" * 61,
-        base64.b64encode(b"\x30" + bytes(47)),
+        base64.b64encode(b"0" + bytes(47)),
         b'{"a": "json document that is no key"}',
         b"\xff" * 32,
     ],
@@ -432,14 +430,14 @@ def test_a_secret_is_for_hmac_only(alg: str) -> None:
     ["none", "None", "NONE", "nOnE", "", "hs256", "HS256 ", " HS256", "RSA1_5", "HS1", "ES521", "A256KW", "EdDSA2"],
 )
 def test_an_algorithm_that_does_not_exist_makes_no_key(alg: str) -> None:
-    for make in (
-        lambda: Key.generate(alg),
-        lambda: Key.from_secret(bytes(64), alg),
-        lambda: Key.from_jwk(key("ES256").to_jwk() | {"alg": alg}),
-        lambda: Key.from_pem(key("ES256").to_pem(), alg),
-    ):
-        with pytest.raises(UnsupportedAlgorithm):
-            make()
+    with pytest.raises(UnsupportedAlgorithm):
+        Key.generate(alg)
+    with pytest.raises(UnsupportedAlgorithm):
+        Key.from_secret(bytes(64), alg)
+    with pytest.raises(UnsupportedAlgorithm):
+        Key.from_jwk(key("ES256").to_jwk() | {"alg": alg})
+    with pytest.raises(UnsupportedAlgorithm):
+        Key.from_pem(key("ES256").to_pem(), alg)
 
 
 @pytest.mark.parametrize("alg", [None, 5, b"HS256", ["HS256"], {}, object()], ids=lambda a: type(a).__name__)

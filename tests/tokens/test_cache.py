@@ -98,7 +98,7 @@ def test_an_entry_never_outlives_its_token(iat: int | None, leeway: int) -> None
     world.now = NOW + 600 + leeway
     with pytest.raises(ExpiredToken):
         subject.verify(token)
-    assert counted(subject) == (1, 0)
+    assert counted(subject)[1] == 0, "what has expired is forgotten"
 
 
 @pytest.mark.parametrize("name", ["nbf", "iat"])
@@ -262,8 +262,25 @@ def test_a_frozen_type_may_be_cached(extra: type[object]) -> None:
 
 @pytest.mark.parametrize(
     "extra",
-    [Thawed, ThawedStruct, Dictionary, Pair, WithList, WithDict, WithThawed, WithSet, WithAnything, WithMapping]
-    + [dict, list, bytearray, dict[str, str], Any, object, msgspec.Raw],
+    [
+        Thawed,
+        ThawedStruct,
+        Dictionary,
+        Pair,
+        WithList,
+        WithDict,
+        WithThawed,
+        WithSet,
+        WithAnything,
+        WithMapping,
+        dict,
+        list,
+        bytearray,
+        dict[str, str],
+        Any,
+        object,
+        msgspec.Raw,
+    ],
     ids=lambda extra: getattr(extra, "__name__", "other"),
 )
 def test_a_type_that_can_be_changed_is_not_cached(extra: Any) -> None:

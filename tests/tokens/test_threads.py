@@ -58,7 +58,7 @@ def test_eight_threads_get_right_answers_while_keys_are_swapped(cache: int) -> N
                         continue
                     wrong.append("a forged token passed")
                 done[number] += 1
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
             wrong.append(error)
 
     def swap() -> None:
