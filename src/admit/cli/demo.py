@@ -36,7 +36,7 @@ _sleep: Final = Event().wait
 _PATIENCE: Final = 30.0  # seconds for a process to start, or for a revocation to arrive
 
 
-class Wrong(Exception):  # noqa: N818
+class Wrong(Exception):
     """A step did not do what it says."""
 
 
@@ -72,7 +72,7 @@ class Story:
 
     def start_api(self) -> str:
         """the orders API starts: another process, which is told the service's URL and nothing else"""
-        self.api = self._start("api", "admit.cli.demo_api", self.service)["url"] + "/orders"
+        self.api = self._start("api", "admit.web.demo_api", self.service)["url"] + "/orders"
         return self.api
 
     def wrong_password(self) -> str:
@@ -95,7 +95,8 @@ class Story:
         token = self.current["access_token"]
         peeked = peek(token)
         expect(peeked.header["typ"] == "at+jwt" and peeked.claims["aud"] == "orders", "an at+jwt for orders")
-        return f"\n      {to_json(peeked.header)}\n      {to_json(peeked.claims)}\n      {token.rpartition('.')[2][:40]}..."
+        parts = (to_json(peeked.header), to_json(peeked.claims), token.rpartition(".")[2][:40] + "...")
+        return "".join("\n        " + part for part in parts)
 
     def call_api(self) -> str:
         """call the API with it"""

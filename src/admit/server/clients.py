@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from admit.errors import InsufficientScope, InvalidClient
 from admit.server.errors import MissingToken
 from admit.server.parsing import Parameters, RefusedRequest, header, read_form
-from admit.service.facade import FIRST_PARTY
+from admit.service.clients import FIRST_PARTY
 
 if TYPE_CHECKING:
     from starlette.requests import Request

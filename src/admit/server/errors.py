@@ -31,7 +31,7 @@ REALM: Final = 'realm="admit"'
 log = logging.getLogger("admit.server")
 
 
-class MissingToken(AdmitError):  # noqa: N818 - named as the other errors are
+class MissingToken(AdmitError):
     """No bearer token came with the request: 401 with a bare challenge and no error code (RFC 6750 3.1)."""
 
     code = "invalid_token"

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from admit.server.clients import credentials
 from admit.server.errors import NO_STORE
 from admit.server.parsing import read_body
-from admit.service.facade import FIRST_PARTY
+from admit.service.clients import FIRST_PARTY
 
 if TYPE_CHECKING:
     from starlette.requests import Request

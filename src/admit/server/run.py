@@ -17,6 +17,7 @@ import uvicorn
 from sqlalchemy.engine import make_url
 
 from admit.errors import AdmitError, ConfigurationError, shown
+from admit.jose.algorithms import algorithm
 from admit.server.app import create_app
 from admit.server.proxy import parse_networks
 from admit.service.facade import TokenService
@@ -33,7 +34,7 @@ GRACEFUL_SECONDS: Final = 5
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-class CannotServe(ConfigurationError):  # noqa: N818 - named as the other errors are
+class CannotServe(ConfigurationError):
     """The service cannot start. `reason` says of which kind the cause is; the message is one line for its operator."""
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -46,8 +47,17 @@ def check(settings: Settings) -> None:
     tls = settings.tls_cert is not None
     if tls != (settings.tls_key is not None):
         raise CannotServe("unsafe", "tls_cert and tls_key belong together: give both or neither")
+    if not 0 <= settings.port <= 65535:  # the resolver would take it modulo 65536
+        raise CannotServe("port", f"{settings.port} is no port: 0 to 65535")
+    try:
+        if settings.trusted_proxy:
+            parse_networks(settings.trusted_proxy)
+        symmetric = algorithm(settings.algorithm).symmetric
+    except ConfigurationError as error:
+        raise CannotServe("unsafe", str(error)) from None
+    if symmetric:
+        raise CannotServe("unsafe", "the service signs with key pairs only: with HMAC every verifier could mint")
     if settings.trusted_proxy:
-        parse_networks(settings.trusted_proxy)
         if not settings.issuer:
             raise CannotServe("unsafe", "behind a proxy the service cannot know its own URL: give --issuer https://...")
     elif not tls and not _is_loopback(settings.host):

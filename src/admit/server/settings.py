@@ -65,7 +65,7 @@ class Settings:
         for name in names():
             value = getattr(self.policy if name in POLICY else self, name)
             result[name] = (
-                f"{value.total_seconds():g}s" if isinstance(value, timedelta)
+                f"{value / timedelta(seconds=1):.15g}s" if isinstance(value, timedelta)
                 else str(value) if isinstance(value, Path)
                 else list(value) if isinstance(value, tuple)
                 else "" if value is None
@@ -154,11 +154,11 @@ def _toml(path: Path) -> dict[str, object]:
     return written
 
 
-def _number(value: object) -> int:
+def _number(value: object) -> object:
     return int(value) if isinstance(value, str) else _exactly(int, value)
 
 
-def _text(value: object) -> str:
+def _text(value: object) -> object:
     return _exactly(str, value)
 
 

@@ -12,7 +12,7 @@ from admit.server.clients import credentials, required_credentials
 from admit.server.endpoint import Context
 from admit.server.errors import answer
 from admit.server.parsing import Parameters, read_body
-from admit.service.facade import FIRST_PARTY
+from admit.service.clients import FIRST_PARTY
 from admit.service.results import AccessToken, TokenPair
 
 if TYPE_CHECKING:

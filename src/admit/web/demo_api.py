@@ -1,4 +1,4 @@
-"""The API of `jwt demo`, a process of its own: `python -m admit.cli.demo_api ISSUER`, which is all it is told."""
+"""The API of `jwt demo`, a process of its own: `python -m admit.web.demo_api ISSUER`, which is all it is told."""
 
 from __future__ import annotations
 

@@ -1,0 +1,100 @@
+"""`jwt admin`, and `jwt login`, `refresh` and `logout` against a running service."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from admit import peek
+
+PASSWORD = "correct horse battery staple"
+
+
+def jwt(*arguments: str, given: str = "", code: int = 0, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "admit.cli", *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("ADMIT_")}, **environment},
+    )
+    assert done.returncode == code, done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("admin") / "d")
+
+
+@pytest.fixture(scope="module")
+def url(data: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "admit.cli", "serve", "--data", data, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
+
+
+def test_a_user_is_added_listed_given_a_password_and_disabled(data: str) -> None:
+    user = json.loads(jwt("admin", "users", "add", "erin", "--password-stdin", "--data", data, given=PASSWORD + "\n"))
+    assert (user["name"], user["disabled"]) == ("erin", False)
+    jwt("admin", "users", "passwd", "erin", "--password-env", "SECRET", "--data", data, SECRET="another " + PASSWORD)
+    jwt("admin", "users", "disable", "erin", "--data", data)
+    listed = json.loads(jwt("admin", "users", "list", "--data", data))
+    assert [(each["id"], each["disabled"]) for each in listed if each["name"] == "erin"] == [(user["id"], True)]
+
+
+def test_a_password_has_no_place_in_argv(data: str) -> None:
+    assert "Too many arguments" in jwt("admin", "users", "add", "erin", PASSWORD, "--data", data, code=2)
+    assert "password" in jwt("admin", "users", "add", "erin", "--data", data, code=2)
+
+
+def test_unknown_users_and_taken_names_are_one_line(data: str) -> None:
+    assert jwt("admin", "users", "disable", "nobody", "--data", data, code=2).count("\n") == 1
+    jwt("admin", "users", "add", "frank", "--password-stdin", "--data", data, given=PASSWORD)
+    assert (
+        jwt("admin", "users", "add", "frank", "--password-stdin", "--data", data, given=PASSWORD, code=25).count("\n")
+        == 1
+    )
+
+
+def test_keys_are_listed_and_rotated_and_a_revoked_one_is_gone(data: str) -> None:
+    before = json.loads(jwt("admin", "keys", "list", "--data", data))
+    signing = next(key["kid"] for key in before if key["use"] == "access" and key["state"] == "active")
+    new = json.loads(jwt("admin", "keys", "rotate", "--force", "--data", data))
+    jwt("admin", "keys", "revoke", signing, "--data", data)
+    states = {key["kid"]: key["state"] for key in json.loads(jwt("admin", "keys", "list", "--data", data))}
+    assert (states[signing], states[new["kid"]]) == ("revoked", "active")
+
+
+def test_a_session_lives_in_a_file_that_only_its_owner_reads(data: str, url: str, tmp_path: Path) -> None:
+    jwt("admin", "users", "add", "grace", "--password-stdin", "--data", data, given=PASSWORD)
+    tokens = {"ADMIT_TOKENS": str(tmp_path / "state" / "tokens.json")}
+    assert jwt("login", url, "--user", "grace", "--password-stdin", given=PASSWORD, **tokens) == ""
+    path = Path(tokens["ADMIT_TOKENS"])
+    assert path.stat().st_mode & 0o777 == 0o600
+    first = json.loads(path.read_text())
+    assert peek(jwt("refresh", "--print", **tokens).strip()).claims["iss"] == url
+    assert json.loads(path.read_text())["access_token"] != first["access_token"]
+    jwt("logout", **tokens)
+    assert not path.exists()
+    assert "no tokens" in jwt("refresh", code=2, **tokens)
+
+
+def test_wrong_credentials_a_silent_service_and_plain_http_each_have_their_exit_code(url: str, tmp_path: Path) -> None:
+    tokens = {"ADMIT_TOKENS": str(tmp_path / "tokens.json")}
+    jwt("login", url, "--user", "nobody", "--password-stdin", given="x", code=25, **tokens)
+    jwt("login", "http://127.0.0.1:9", "--user", "nobody", "--password-stdin", given="x", code=14, **tokens)
+    jwt("login", "http://auth.example", "--user", "nobody", "--password-stdin", given="x", code=2, **tokens)
+    assert not (tmp_path / "tokens.json").exists()

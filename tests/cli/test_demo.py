@@ -1,0 +1,46 @@
+"""`jwt demo` does what it says, twice at the same time, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+DEMO = [sys.executable, "-m", "admit.cli", "demo"]
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "TMPDIR": str(folder), "ADMIT_DATA": "/nowhere", "ADMIT_PORT": "1"}
+    return subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_two_demos_at_once_both_do_every_step_and_leave_nothing_behind(tmp_path: Path) -> None:
+    for process in [start(tmp_path), start(tmp_path)]:
+        with process:
+            output, errors = process.communicate(timeout=90)
+            assert process.returncode == 0, output + errors
+            assert "All 15 steps did what they say" in output
+            assert errors == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_that_is_stopped_takes_its_processes_with_it(tmp_path: Path) -> None:
+    with start(tmp_path) as process:
+        assert process.stdout is not None
+        said = ""
+        while "/orders" not in said:
+            said = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+    assert not [entry for entry in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in _text(entry)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""

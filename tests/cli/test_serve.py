@@ -1,0 +1,189 @@
+"""`jwt serve`: what it makes, what it prints, what it refuses and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+HOME = {name: value for name, value in os.environ.items() if not name.startswith("ADMIT_")}
+
+
+def serve(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A `jwt serve` that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "admit.cli", "serve", *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**HOME, **environment},
+    )
+
+
+@contextmanager
+def serving(*flags: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "admit.cli", "serve", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**HOME, **environment},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def test_with_no_arguments_it_makes_what_it_needs_for_its_owner_alone(tmp_path: Path) -> None:
+    # port 8000 may be taken here; the environment stands in for the default
+    with serving(XDG_DATA_HOME=str(tmp_path), ADMIT_PORT="0") as (process, said):
+        data = tmp_path / "admit"
+        assert said["data"] == str(data)
+        assert said["url"].startswith("http://127.0.0.1:")
+        assert data.stat().st_mode & 0o777 == 0o700
+        modes = {path.name: path.stat().st_mode & 0o777 for path in data.iterdir()}
+        assert {"admit.db", "master.key"} <= modes.keys()
+        assert set(modes.values()) == {0o600}
+        assert len(httpx2.get(said["url"] + "/.well-known/jwks.json").json()["keys"]) >= 2  # one signs, one stands by
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_follower_of_the_feed_does_not_hold_up_the_end(tmp_path: Path, how: int) -> None:
+    with serving("--port", "0", "--data", str(tmp_path / "d")) as (process, said):
+        host, port = said["url"].removeprefix("http://").split(":")
+        page = httpx2.get(said["url"] + "/revocations")
+        assert page.status_code == 200
+        with socket.create_connection((host, int(port)), timeout=20) as follower:
+            follower.sendall(b"GET /revocations?since=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+            process.send_signal(how)
+            assert process.wait(4) == 0
+            assert follower.recv(100).startswith(b"HTTP/1.1 200")
+
+
+REFUSED = {
+    "anybody, in the clear": (["--host", "0.0.0.0"], 24, "plain HTTP on 0.0.0.0"),
+    "IPv6, in the clear": (["--host", "::"], 24, "plain HTTP on ::"),
+    "an issuer in the clear": (["--issuer", "http://auth.example"], 24, "not https"),
+    "an issuer with a query": (["--issuer", "https://auth.example?x=1"], 24, "without query"),
+    "an issuer that is no URL": (["--issuer", "auth.example"], 24, "not a URL"),
+    "half of TLS": (["--tls-cert", "x.pem"], 24, "belong together"),
+    "certificates that are not": (["--tls-cert", __file__, "--tls-key", __file__], 24, "certificate"),
+    "a proxy without an issuer": (["--trusted-proxy", "10.0.0.0/8"], 24, "--issuer"),
+    "everybody as a proxy": (["--trusted-proxy", "0.0.0.0/0", "--issuer", "https://a.example"], 24, "anybody"),
+    "a proxy that is no network": (["--trusted-proxy", "proxy", "--issuer", "https://a.example"], 24, "network"),
+    "HMAC": (["--algorithm", "HS256"], 24, "HMAC"),
+    "a port that is no number": (["--port", "http"], 2, "port"),
+    "a port that is none": (["--port", "70000"], 20, "70000"),
+    "a duration that is none": (["--grace", "soon"], 2, "grace"),
+    "windows that contradict": (["--grace", "1h"], 2, "retry_window"),
+    "a password in argv": (["--database", "postgresql+psycopg://u:hunter2@db/x"], 24, "argv"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_unsafe_or_wrong_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    flags, code, reason = REFUSED[name]
+    done = serve("--data", str(tmp_path / "d"), *(["--port", "0"] if "--port" not in flags else []), *flags)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "hunter2" not in done.stderr
+
+
+def test_a_port_in_use_is_said_with_its_own_exit_code(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = serve("--data", str(tmp_path / "d"), "--port", str(taken.getsockname()[1]))
+    assert (done.returncode, done.stderr.count("\n")) == (20, 1)
+    assert "in use" in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said_with_its_own_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = serve("--data", str(tmp_path / "file" / "d"), "--port", "0")
+    assert (done.returncode, done.stderr.count("\n")) == (21, 1)
+
+
+def test_a_folder_open_to_others_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir(mode=0o755)
+    done = serve("--data", str(tmp_path / "d"), "--port", "0")
+    assert done.returncode == 21
+    assert "chmod 700" in done.stderr
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """The data folder of a service that ran."""
+    with serving("--port", "0", "--data", str(tmp_path / "d")) as (process, _):
+        process.terminate()
+        process.wait(20)
+    return tmp_path / "d"
+
+
+def test_a_damaged_database_is_said_with_its_own_exit_code(made: Path) -> None:
+    (made / "admit.db").write_bytes(b"SQLite format 3\0" + b"damaged" * 1000)
+    for extra in ("admit.db-wal", "admit.db-shm"):
+        (made / extra).unlink(missing_ok=True)
+    done = serve("--data", str(made), "--port", "0")
+    assert (done.returncode, done.stderr.count("\n")) == (22, 1), done.stderr
+
+
+@pytest.mark.parametrize("content", [bytes(32), b"short", None])
+def test_another_master_key_is_said_with_its_own_exit_code_and_none_is_made_up(
+    made: Path, content: bytes | None
+) -> None:
+    path = made / "master.key"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    done = serve("--data", str(made), "--port", "0")
+    assert (done.returncode, done.stderr.count("\n")) == (23, 1), done.stderr
+    assert path.exists() == (content is not None)
+
+
+def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "admit.toml"
+    path.write_text('port = 1\ngrace = "5s"\nissuer = "https://file.example"\naudience = ["a", "b"]\n')
+    done = serve(
+        "--config", str(path), "--port", "3", "--print-config", ADMIT_PORT="2", ADMIT_ISSUER="https://env.example"
+    )
+    shown = tomllib.loads(done.stdout)
+    assert (shown["port"], shown["issuer"], shown["grace"], shown["idle"]) == (
+        3,
+        "https://env.example",
+        "5s",
+        "2592000s",
+    )
+    assert shown["audience"] == ["a", "b"]
+
+
+def test_print_config_shows_no_password_and_makes_nothing(tmp_path: Path) -> None:
+    done = serve(
+        "--print-config", "--data", str(tmp_path / "d"), ADMIT_DATABASE="postgresql+psycopg://u:hunter2@db/admit"
+    )
+    assert done.returncode == 0
+    assert "hunter2" not in done.stdout
+    assert tomllib.loads(done.stdout)["database"] == "postgresql+psycopg://u:***@db/admit"
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("text", ["unknown = 1\n", "port = true\n", "audience = 1\n", "[port]\n", "not toml"])
+def test_a_file_with_a_mistake_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "admit.toml"
+    path.write_text(text)
+    done = serve("--config", str(path), "--print-config")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
