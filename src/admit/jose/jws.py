@@ -34,13 +34,15 @@ def split(token: str | bytes, limit: int = MAX_TOKEN) -> tuple[bytes, bytes, byt
         )
     if not token.isascii():
         raise MalformedToken("the token holds characters outside ASCII")
-    data = token.encode() if type(token) is str else token
+    data = token.encode() if isinstance(token, str) else token
     signing_input, _, signature = data.rpartition(b".")
     header, dot, payload = signing_input.partition(b".")
     if not dot or b"." in payload:
         dots = data.count(b".")
         what = (
-            "an encrypted token (JWE) where a signed one is expected" if dots == 4 else f"{dots + 1} parts, 3 expected"
+            "an encrypted token (JWE) where a signed one is expected"
+            if dots == 4
+            else f"it has {dots} dots instead of 2"
         )
         raise MalformedToken(f"not a compact JWS: {what}")
     return signing_input, header, payload, signature

@@ -58,8 +58,10 @@ class TokenCache(Generic[E]):
             self.evictions += 1
 
     def drop(self, token: str | bytes) -> None:
-        """Forget a token whose times no longer hold."""
+        """Forget a token that was found, and whose times no longer hold: no hit after all."""
         self._entries.pop(token, None)
+        self.hits -= 1
+        self.misses += 1
 
     def __len__(self) -> int:
         return len(self._entries)

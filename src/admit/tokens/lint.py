@@ -77,6 +77,11 @@ def refuse_secrets(claims: Mapping[str, object], allowed: frozenset[str] = froze
                 below.extend(value.values())
             elif isinstance(value, list | tuple | set | frozenset):
                 below.extend(value)
+            else:
+                raise RefusedClaims(
+                    f"a claim holds a {type(value).__name__}, which cannot be looked into; give JSON values, or the whole as"
+                    " the Signer's extra type"
+                )
         if not below:
             return
         level = below

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
@@ -10,11 +11,12 @@ import msgspec
 
 from admit import clock as clocks
 from admit.clock import Clock, system_clock
-from admit.errors import ConfigurationError, RefusedClaims, shown
+from admit.errors import ConfigurationError, InvalidClaim, RefusedClaims, UnsupportedAlgorithm, shown
 from admit.jose import header as headers
+from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import MAX_TOKEN, b64url_encode, json_bytes
 from admit.jose.keys import Key
-from admit.tokens.claims import REGISTERED
+from admit.tokens.claims import REGISTERED, read_registered
 from admit.tokens.kinds import ACCESS, Kind
 from admit.tokens.lint import refuse_secret_fields, refuse_secrets
 
@@ -59,9 +61,9 @@ class Signer:
     ) -> None:
         if not isinstance(issuer, str) or not issuer:
             raise ConfigurationError("issuer must be a non-empty string")
-        if not timedelta() < lifetime <= kind.max_lifetime:
+        if not timedelta(seconds=1) <= lifetime <= kind.max_lifetime:
             raise ConfigurationError(
-                f"lifetime must be positive and at most {kind.max_lifetime}, as {kind.name!r} tokens are"
+                f"lifetime is at least a second and at most {kind.max_lifetime}, as {kind.name!r} tokens are"
             )
         if not 0 <= jitter <= 0.5:
             raise ConfigurationError("jitter is a fraction between 0 and 0.5")
@@ -71,6 +73,8 @@ class Signer:
         self._extra, self._allowed = extra, frozenset(allow_claims)
         if extra is not None:
             refuse_secret_fields(extra, self._allowed)
+        if key.alg not in ALGORITHMS and key.alg != "EdDSA":
+            raise UnsupportedAlgorithm(f"no signature algorithm is called {shown(key.alg)}")
         self._prefix = headers.encode(key.alg, key.kid, kind.typ) + b"."
         headers.parse(self._prefix[:-1])
         self._sign = key.sign
@@ -96,6 +100,8 @@ class Signer:
         now = int(self._clock())
         exp = now + int(self._lifetime * (1 - self._jitter * clocks.jitter()) if self._jitter else self._lifetime)
         if expires_at is not None:
+            if not isinstance(expires_at, int | float) or not math.isfinite(expires_at):
+                raise RefusedClaims("expires_at is a number of seconds since 1970")
             exp = min(exp, int(expires_at))
             if exp <= now:
                 raise RefusedClaims("expires_at has passed: the token would be born expired")
@@ -141,12 +147,21 @@ class Signer:
         for name in further:
             if name in payload or name in _OWN:
                 raise RefusedClaims(f"the claim {shown(name)} is set by the signer or by an argument of its own")
+        if not _FREE.isdisjoint(further):
+            self._check_types(further)
         refuse_secrets(further, self._allowed)
         return further
 
+    def _check_types(self, further: Mapping[str, object]) -> None:
+        try:
+            read_registered(dict(further))
+        except InvalidClaim as error:
+            raise RefusedClaims(str(error)) from None
+
 
 _TEXT = (str, type(None))
-_OWN = REGISTERED - {"sid", "auth_time", "nbf", "epoch"}  # these four have no argument and come through claims
+_FREE = frozenset(("sid", "auth_time", "nbf", "epoch"))  # registered, and given through claims
+_OWN = REGISTERED - _FREE
 
 
 def _audience(value: str | Sequence[str]) -> str | tuple[str, ...]:
