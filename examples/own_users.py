@@ -31,7 +31,8 @@ class MyUsers:
     def _one(self, query: str, value: str | None) -> tuple[str] | None:
         connection = sqlite3.connect(self.path)
         try:
-            return connection.execute(query, (value,)).fetchone()
+            row: tuple[str] | None = connection.execute(query, (value,)).fetchone()
+            return row
         finally:
             connection.close()
 

@@ -48,7 +48,20 @@ CODES = {
     "ServiceUnreachable": "service_unreachable",
 }
 PUBLIC = {
-    *("ACCESS", "PLAIN", "AdmitError", "Claims", "ConfigurationError", "InvalidToken", "Key", "KeySet", "KeySource"),
+    *(
+        "ACCESS",
+        "PLAIN",
+        "AdmitError",
+        "AsyncTokenService",
+        "RemoteIssuer",
+        "TokenService",
+        "Claims",
+        "ConfigurationError",
+        "InvalidToken",
+        "Key",
+        "KeySet",
+        "KeySource",
+    ),
     *("Kind", "Peeked", "Revocations", "Signer", "SigningBackend", "Unavailable", "Unchecked", "Verifier", "errors"),
     "peek",
 }

@@ -1,5 +1,8 @@
 """Admit: JSON Web Tokens for Python, whole. It issues, verifies, refreshes, rotates and revokes them."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from admit import errors
 from admit.errors import AdmitError, ConfigurationError, InvalidToken, Unavailable
 from admit.jose.keys import Key, KeySet
@@ -9,12 +12,32 @@ from admit.tokens.peek import Peeked, peek
 from admit.tokens.signer import Signer, SigningBackend
 from admit.tokens.verifier import KeySource, Revocations, Unchecked, Verifier
 
+if TYPE_CHECKING:
+    from admit.remote.issuer import RemoteIssuer
+    from admit.service.aio import AsyncTokenService
+    from admit.service.facade import TokenService
+
 __version__ = "0.1.0"
+
+# Loaded on first use: they need an extra (client, service), and verifying must not pay for them.
+_LAZY = {
+    "AsyncTokenService": "admit.service.aio",
+    "RemoteIssuer": "admit.remote.issuer",
+    "TokenService": "admit.service.facade",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'admit' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
 
 __all__ = [
     "ACCESS",
     "PLAIN",
     "AdmitError",
+    "AsyncTokenService",
     "Claims",
     "ConfigurationError",
     "InvalidToken",
@@ -23,9 +46,11 @@ __all__ = [
     "KeySource",
     "Kind",
     "Peeked",
+    "RemoteIssuer",
     "Revocations",
     "Signer",
     "SigningBackend",
+    "TokenService",
     "Unavailable",
     "Unchecked",
     "Verifier",

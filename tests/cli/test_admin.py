@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_keys_are_listed_and_rotated_and_a_revoked_one_is_gone(data: str) -> Non
 
 def test_a_session_lives_in_a_file_that_only_its_owner_reads(data: str, url: str, tmp_path: Path) -> None:
     jwt("admin", "users", "add", "grace", "--password-stdin", "--data", data, given=PASSWORD)
-    tokens = {"ADMIT_TOKENS": str(tmp_path / "state" / "tokens.json")}
+    tokens: dict[str, Any] = {"ADMIT_TOKENS": str(tmp_path / "state" / "tokens.json")}
     assert jwt("login", url, "--user", "grace", "--password-stdin", given=PASSWORD, **tokens) == ""
     path = Path(tokens["ADMIT_TOKENS"])
     assert path.stat().st_mode & 0o777 == 0o600

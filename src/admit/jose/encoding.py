@@ -92,7 +92,8 @@ def _decoded(data: bytes) -> object:
 
 
 def _look_exactly(data: bytes, value: dict[str, Any]) -> None:
-    members, depth, level = 0, 0, [value]
+    level: list[Any] = [value]
+    members = depth = 0
     while level:
         depth += 1
         if depth > MAX_DEPTH:

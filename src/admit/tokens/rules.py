@@ -45,7 +45,7 @@ def audience(expected: frozenset[str]) -> Rule:
 
     def rule(claims: Registered, raw: dict[str, Any], now: float) -> None:  # noqa: ARG001
         aud = claims.aud
-        if aud in expected if type(aud) is str else aud is not UNSET and not expected.isdisjoint(aud):  # type: ignore[arg-type]
+        if aud in expected if type(aud) is str else aud is not UNSET and not expected.isdisjoint(aud):
             return
         found = "missing" if aud is UNSET else shown(aud)
         raise WrongAudience(f"aud is {found}, expected {' or '.join(map(shown, sorted(expected)))}")
