@@ -29,5 +29,11 @@ async def revocations(context: Context, request: Request) -> Response:
     since, epoch, wait = query.number("since"), query.optional("epoch"), query.seconds("wait")
     if since is not None:
         seconds = MAX_WAIT if wait is None else min(wait, MAX_WAIT)
-        await context.feed.wait(since, epoch, seconds, address(request), gone=request.receive)
+        await context.feed.wait(since, epoch, seconds, address(request), gone=lambda: _gone(request))
     return Response(await context.feed.answer(since, epoch), 200, NO_STORE, MEDIA_TYPE)
+
+
+async def _gone(request: Request) -> None:
+    """Returns when the client has left: its follower's place is free again."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

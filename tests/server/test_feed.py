@@ -1,0 +1,110 @@
+"""The revocation feed's long poll: at once where there is news, bounded otherwise, capped, and no thread held meanwhile."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import httpx2
+
+from admit import KeySet
+from admit.tokens.revocation import Page
+
+
+def page(service: Any, **query: object) -> Page:
+    keys = KeySet.from_jwks(service.http.get(service.url + "/.well-known/revocations-jwks.json").json())
+    text = "&".join(f"{name}={value}" for name, value in query.items())
+    answer = httpx2.get(f"{service.url}/revocations?{text}", timeout=40)
+    assert answer.status_code == 200, answer.text
+    return Page.read(answer.content, keys, service.url)
+
+
+def test_a_follower_at_the_head_waits_and_hears_of_a_logout_at_once(service: Any) -> None:
+    tokens, head = service.login(), page(service)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(page, service, since=head.to, epoch=head.feed)
+        time.sleep(0.5)
+        assert not waiting.done()
+        begun = time.monotonic()
+        service.post("/logout", refresh_token=tokens["refresh_token"])
+        news = waiting.result(10)
+        delay = time.monotonic() - begun
+    assert [entry.kind for entry in news.entries] == ["sid"]
+    assert (news.since, news.full) == (head.to, False)
+    assert delay < 2
+
+
+def test_an_empty_answer_is_signed_too_and_comes_after_the_wait_asked_for(service: Any) -> None:
+    head = page(service)
+    begun = time.monotonic()
+    empty = page(service, since=head.to, epoch=head.feed, wait="0.4")
+    assert 0.35 < time.monotonic() - begun < 5
+    assert empty.entries == ()
+    assert empty.iat >= head.iat
+
+
+def test_another_epoch_or_a_number_beyond_the_head_brings_everything_at_once(service: Any) -> None:
+    head = page(service)
+    begun = time.monotonic()
+    for query in ({"since": head.to, "epoch": "another"}, {"since": head.to + 1000, "epoch": head.feed}):
+        assert page(service, **query).full
+    assert time.monotonic() - begun < 5
+
+
+def test_a_hundred_followers_wait_while_refreshes_go_on(serve: Callable[..., Any]) -> None:
+    service = serve("--followers-per-address", "100", "--grace", "0s")
+    service.add_user()
+    tokens, head = service.login(), page(service)
+    request = f"GET /revocations?since={head.to}&epoch={head.feed} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    host, port = service.url.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        followers = [stack.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(100)]
+        for follower in followers:
+            follower.sendall(request)
+        while "admit_feed_followers 100.0" not in service.http.get(service.url + "/metrics").text:
+            time.sleep(0.05)
+        assert httpx2.get(f"{service.url}/revocations?since={head.to}&epoch={head.feed}").status_code == 429
+
+        begun = time.monotonic()
+        for _ in range(20):
+            answer = service.refresh(tokens["refresh_token"])
+            assert answer.status_code == 200
+            tokens = answer.json()
+        assert time.monotonic() - begun < 5
+
+        service.post("/logout", refresh_token=tokens["refresh_token"])
+        bodies = {follower.recv(65536).partition(b"\r\n\r\n")[2] for follower in followers}
+        assert len(bodies) == 1  # the same bytes for all of them
+    while "admit_feed_followers 0.0" not in service.http.get(service.url + "/metrics").text:
+        time.sleep(0.05)
+
+
+def test_a_follower_that_hangs_up_frees_its_place(serve: Callable[..., Any]) -> None:
+    service = serve("--followers-per-address", "1")
+    head = page(service)
+    host, port = service.url.removeprefix("http://").split(":")
+    line = f"GET /revocations?since={head.to}&epoch={head.feed}"
+    with socket.create_connection((host, int(port)), timeout=20) as follower:
+        follower.sendall(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        while "admit_feed_followers 1.0" not in service.http.get(service.url + "/metrics").text:
+            time.sleep(0.05)
+    while "admit_feed_followers 0.0" not in service.http.get(service.url + "/metrics").text:
+        time.sleep(0.05)
+    assert page(service, since=head.to, epoch=head.feed, wait="0.1").entries == ()
+
+
+def test_what_another_process_revokes_reaches_the_followers(service: Any) -> None:
+    service.add_user("heidi")
+    service.login("heidi")
+    head = page(service)
+    heard: list[Page] = []
+    follower = threading.Thread(target=lambda: heard.append(page(service, since=head.to, epoch=head.feed)))
+    follower.start()
+    service.admin("users", "disable", "heidi")
+    follower.join(20)
+    assert [entry.kind for entry in heard[0].entries] == ["sub"]

@@ -1,0 +1,83 @@
+"""Behind a proxy: only what the proxy says is believed, and only where it says https."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def behind(serve: Callable[..., Any]) -> Any:
+    service = serve(
+        "--trusted-proxy", "127.0.0.0/8", "--trusted-proxy", "10.9.0.0/16", "--issuer", "https://auth.example"
+    )
+    service.add_user()
+    return service
+
+
+def login(service: Any, *headers: tuple[str, str]) -> httpx2.Response:
+    form = {"username": "alice", "password": PASSWORD}
+    return httpx2.post(service.url + "/login", data=form, headers=list(headers))
+
+
+def address(service: Any) -> str:
+    with sqlite3.connect(f"file:{service.data / 'admit.db'}?mode=ro", uri=True) as connection:
+        row = connection.execute("SELECT address FROM admit_sessions ORDER BY rowid DESC LIMIT 1").fetchone()
+    return str(row[0])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("X-Forwarded-Proto", "http")],
+        [("X-Forwarded-Proto", "https, http")],
+        [("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "http")],
+        [("Forwarded", "proto=https")],
+    ],
+)
+def test_a_request_that_did_not_come_by_https_is_refused(behind: Any, headers: list[tuple[str, str]]) -> None:
+    answer = login(behind, *headers)
+    assert (answer.status_code, answer.json()["error"]) == (403, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "caller"),
+    [
+        (["203.0.113.7"], "203.0.113.7"),
+        (["1.1.1.1, 203.0.113.7"], "203.0.113.7"),
+        (["127.0.0.1", "203.0.113.7, 10.9.1.1"], "203.0.113.7"),
+        ([], "127.0.0.1"),
+    ],
+)
+def test_the_callers_address_is_the_last_that_is_no_proxy(behind: Any, forwarded: list[str], caller: str) -> None:
+    assert login(behind, ("X-Forwarded-Proto", "https"), *(("X-Forwarded-For", each) for each in forwarded)).is_success
+    assert address(behind) == caller
+
+
+def test_probes_come_straight(behind: Any) -> None:
+    assert httpx2.get(behind.url + "/healthz").is_success
+    assert httpx2.get(behind.url + "/readyz").is_success
+
+
+def test_the_metadata_speaks_of_the_issuer_that_clients_reach(behind: Any) -> None:
+    path = "/.well-known/oauth-authorization-server"
+    document = httpx2.get(behind.url + path, headers={"X-Forwarded-Proto": "https"}).json()
+    assert (document["issuer"], document["token_endpoint"]) == ("https://auth.example", "https://auth.example/token")
+
+
+def test_whoever_is_no_proxy_is_refused_whatever_he_says(serve: Callable[..., Any]) -> None:
+    service = serve("--trusted-proxy", "10.9.0.0/16", "--issuer", "https://auth.example")
+    service.add_user()
+    assert login(service, ("X-Forwarded-Proto", "https"), ("X-Forwarded-For", "10.9.0.1")).status_code == 403
+
+
+def test_without_a_proxy_its_headers_are_not_believed(service: Any) -> None:
+    assert login(service, ("X-Forwarded-For", "203.0.113.7")).is_success
+    assert address(service) == "127.0.0.1"
