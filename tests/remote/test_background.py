@@ -1,0 +1,60 @@
+"""Background: one run at a time, and no queue behind one that hangs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from threading import Event
+
+import pytest
+
+from admit.errors import Unavailable
+from admit.remote.background import Background
+from admit.tokens.waiting import WouldWait, may_wait
+
+
+class Hanging:
+    """Work that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.go_on, self.runs = Event(), 0
+
+    def work(self) -> float:
+        self.runs += 1
+        self.go_on.wait(20)
+        return 600.0
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    hanging = Hanging()
+    yield hanging
+    hanging.go_on.set()
+
+
+def test_once_somebody_has_waited_in_vain_nobody_waits_for_that_run_any_more(hanging: Hanging) -> None:
+    background = Background(hanging.work, "test")
+    with pytest.raises(Unavailable):
+        background.run(0.1, lambda: False)
+    begun = time.monotonic()
+    for _ in range(20):
+        with pytest.raises(Unavailable):
+            background.run(5, lambda: False)
+    assert time.monotonic() - begun < 1
+    assert hanging.runs == 1
+    hanging.go_on.set()
+    background.close()
+
+
+def test_a_caller_that_may_not_wait_is_told_so_and_the_run_begins_all_the_same(hanging: Hanging) -> None:
+    background = Background(hanging.work, "test")
+    before = may_wait.set(False)
+    try:
+        with pytest.raises(WouldWait):
+            background.run(5, lambda: False)
+    finally:
+        may_wait.reset(before)
+    hanging.go_on.set()
+    background.join(background.begin(), 5)
+    assert hanging.runs >= 1
+    background.close()
