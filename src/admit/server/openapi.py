@@ -59,7 +59,7 @@ _JWKS: Json = _object({"keys": {"type": "array", "items": {"type": "object"}}}, 
 
 
 def _content(schema: Json, media: str = "application/json") -> Json:
-    return {"content": {media: {"schema": schema}}}
+    return {"content": {media: {"schema": schema} if schema else {}}}
 
 
 def _ok(description: str, schema: Json | None = None, media: str = "application/json") -> Json:
@@ -219,7 +219,7 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
             ),
         ],
         "responses": _answers(
-            {"200": _ok("A JWS of type revocations+jwt.", {"type": "string"}, "application/jwt")}, "400", "429"
+            {"200": _ok("A JWS of type revocations+jwt.", {}, "application/jwt")}, "400", "429"
         ),
     },
     ("GET", "/.well-known/jwks.json"): {
