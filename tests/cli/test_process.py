@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -57,17 +56,6 @@ def test_decode_loads_the_core_click_and_nothing_else(token: str) -> None:
     tops = {name.partition(".")[0] for name in modules}
     assert {"admit", "click", "cryptography", "msgspec"} <= tops
     assert not tops & {"rich", "sqlalchemy", "alembic", "starlette", "uvicorn", "httpx2", "anyio", "argon2", "jinja2"}
-
-
-def test_decode_starts_within_150_milliseconds(token: str) -> None:
-    best = 1.0
-    for _ in range(20):  # the machine may be busy; one quiet moment shows what the command needs
-        began = time.perf_counter()
-        subprocess.run([JWT, "decode", token], capture_output=True, check=True)
-        best = min(best, time.perf_counter() - began)
-        if best < 0.15:
-            return
-    pytest.fail(f"{best * 1000:.0f} ms at best")
 
 
 @pytest.mark.parametrize(("missing", "extra"), [("click", "cli"), ("starlette", "server"), ("rich", "cli")])

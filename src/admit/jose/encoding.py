@@ -77,18 +77,20 @@ def json_object(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError, OverflowError):
         pass  # not usual: nesting, or not JSON at all
     value = _decoded(data)
+    if value is ...:
+        raise MalformedToken("not strict JSON in UTF-8")
     if type(value) is not dict:
-        raise MalformedToken("not strict JSON in UTF-8, or not an object")
+        raise MalformedToken("JSON, but not an object")
     _look_exactly(data, value)
     return value
 
 
 def _decoded(data: bytes) -> object:
-    """What `data` says, or None where it is not JSON: an error raised in the handler would carry the input along."""
+    """What `data` says, or an ellipsis where it is not JSON: an error raised in the handler would carry the input along."""
     try:
         return _decode(data)
     except (ValueError, RecursionError):  # DecodeError and UnicodeDecodeError are ValueErrors
-        return None
+        return ...
 
 
 def _look_exactly(data: bytes, value: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ def split(token: str | bytes, limit: int = MAX_TOKEN) -> tuple[bytes, bytes, byt
         what = (
             "an encrypted token (JWE) where a signed one is expected"
             if dots == 4
-            else f"it has {dots} dots instead of 2"
+            else f"its parts are {dots + 1}, not 3"
         )
         raise MalformedToken(f"not a compact JWS: {what}")
     return signing_input, header, payload, signature
