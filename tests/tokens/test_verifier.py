@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from admit import ACCESS, PLAIN, Claims, ConfigurationError, Key, KeySet, Kind, Unchecked, Verifier
+from admit import ACCESS, PLAIN, Claims, ConfigurationError, Key, KeySet, Kind, Unchecked, Verifier, peek
 from admit.errors import (
     BadSignature,
     ExpiredToken,
@@ -274,6 +274,8 @@ def test_only_the_one_algorithm_of_the_key_passes(alg: str) -> None:
 def test_an_algorithm_that_is_not_a_string_is_malformed(alg: object) -> None:
     with pytest.raises(MalformedToken):
         verifier().verify(forge(header={"alg": alg, "typ": "at+jwt", "kid": KID}))
+    with pytest.raises(MalformedToken):
+        peek(forge(header={"alg": alg}))
 
 
 # CVE-2022-29217, CVE-2024-33663, CVE-2026-48526: HMAC under the bytes of a public key
