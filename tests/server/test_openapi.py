@@ -20,16 +20,15 @@ def test_every_endpoint_is_described_and_nothing_else() -> None:
 def test_schemathesis_finds_no_500_and_no_undocumented_answer(serve: Callable[..., Any], tmp_path: Path) -> None:
     service = serve()
     service.add_user()
+    for _ in range(3):  # the feed has news, so that no example waits for it
+        service.post("/logout", refresh_token=service.login()["refresh_token"])
     document = service.http.get(service.url + "/openapi.json").json()
-    for parameter in document["paths"]["/revocations"]["get"]["parameters"]:
-        if parameter["name"] == "wait":  # or each example would wait for its 25 s
-            parameter |= {"required": True, "schema": {"type": "string", "pattern": r"^0(\.0[0-9])?$"}}
     path = tmp_path / "openapi.json"
     path.write_text(json.dumps(document))
     done = subprocess.run(
         [
             *(str(Path(sys.executable).with_name("schemathesis")), "run", str(path), "--url", service.url),
-            *("--max-examples", "40", "--phases", "examples,coverage,fuzzing", "--request-timeout", "30"),
+            *("--max-examples", "25", "--phases", "examples,coverage,fuzzing", "--request-timeout", "30"),
             *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
             *("--checks", "response_schema_conformance,unsupported_method"),
             *("--header", f"Authorization: Bearer {service.login()['access_token']}", "--no-color", "--seed", "1"),
