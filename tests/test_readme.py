@@ -27,7 +27,7 @@ PAGES = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *ROO
 RUN = ("python", "console", "console fails")
 SHOWN = ("text", "json", "toml")
 INSTALLS = {
-    "README.md": ["pip install admit", "pip install 'admit[cli]'", "make demo"],
+    "README.md": ["pip install admit", "pip install 'admit[cli]'", "pip install 'admit[server,fastapi]'", "make demo"],
     "CONTRIBUTING.md": ["make test", "make test PYTHON=python3.13", "make unit ARGS='tests/jose -k thumbprint'"],
 }
 SECONDS_A_COMMAND = 60
