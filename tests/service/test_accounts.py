@@ -54,12 +54,23 @@ def test_an_unknown_user_costs_as_much_as_a_wrong_password(service: TokenService
             times.append(time.perf_counter() - started)
         return min(times)
 
-    assert fastest("nobody") > 0.5 * fastest("alice")
+    assert 0.5 * fastest("alice") < fastest("nobody") < 2 * fastest("alice")
+    events = [(event.event, event.sub) for event in service.audit()]
+    assert {("login.failed", None), ("login.failed", alice)} <= set(events)
 
 
 def test_the_hash_of_nobody_has_the_parameters_of_everybody() -> None:
     assert not Passwords().outdated(_NOBODY)
     assert not Passwords().check(None, PASSWORD)
+
+
+def test_neither_nobody_nor_an_impossible_password_is_ever_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    from argon2 import PasswordHasher
+
+    hasher = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+    monkeypatch.setattr("admit.service.passwords._NOBODY", hasher.hash(PASSWORD))
+    assert not Passwords().check(None, PASSWORD)
+    assert not Passwords().check(hasher.hash(b"\0"), "")
 
 
 def test_a_hash_of_older_parameters_is_renewed_at_login(service: TokenService, alice: str) -> None:

@@ -72,6 +72,7 @@ def test_a_rolled_back_revocation_takes_no_number(service: TokenService) -> None
 
 
 def test_entries_outlive_every_token_they_could_mean_and_then_go(opened: Opener, clock: MovableClock) -> None:
+    opened(clock=clock).close()
     long = opened(clock=clock, policy=Policy(access_lifetime=timedelta(hours=2)))
     long.users.add("alice", PASSWORD)
     pair = long.login("alice", PASSWORD)

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, inspect
 from admit.errors import ConfigurationError, InvalidGrant, InvalidToken, StorageUnavailable
 from admit.service import migrations, schema
 from admit.service.facade import TokenService
+from admit.service.storage import Tx
 from tests.service.conftest import PASSWORD, MovableClock, Opener
 
 
@@ -97,6 +98,14 @@ def test_a_busy_database_is_unavailable_and_uses_no_token_up(
     assert service.refresh(pair.refresh_token).session_id == pair.session_id
 
 
+def test_an_answered_change_survives_a_power_cut(service: TokenService) -> None:
+    def modes(tx: Tx) -> list[object]:
+        pragmas = ("journal_mode", "synchronous", "foreign_keys")
+        return [tx.connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
+
+    assert service._core.write(modes) == ["wal", 2, 1]
+
+
 def test_one_failing_call_leaves_its_neighbors_in_the_group_alone(service: TokenService) -> None:
     from sqlalchemy import insert
 
@@ -156,7 +165,9 @@ def test_cleanup_removes_what_is_over_in_bounded_steps_and_clears_sealed_success
 FORK = """
 import os, sys
 from admit.service.facade import TokenService
+from admit.service.storage import Tx
 service = TokenService(sys.argv[1], issuer="https://auth.example", audience="orders", master_key=bytes(range(32)))
+service.start()
 service.users.add("alice", "correct horse")
 pair = service.login("alice", "correct horse")
 door = service.verifier()
@@ -167,6 +178,8 @@ for _ in range(3):
     if pid == 0:
         try:
             door.verify(pair.access_token)
+            service.start()
+            assert service._core.follower._thread.is_alive()
             mine = service.login("alice", "correct horse")
             service.refresh(mine.refresh_token)
             service.logout(mine.refresh_token)
@@ -195,6 +208,7 @@ def test_a_service_made_before_a_fork_works_in_every_child(url: str) -> None:
 CRASH = r"""
 import sys
 from admit.service.facade import TokenService
+from admit.service.storage import Tx
 service = TokenService(sys.argv[1], issuer="https://auth.example", audience="orders", master_key=bytes(range(32)))
 token, others = sys.argv[2], sys.argv[3:]
 print("ready", flush=True)

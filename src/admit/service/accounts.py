@@ -165,10 +165,9 @@ def raise_epoch(tx: Tx, sub: str, own_users: bool, event: str, *, disable: bool 
     revocation.cut_off(tx, revocation.CutOff("sub", sub, epoch))
 
 
-def lock(tx: Tx, sub: str) -> RowMapping | None:
-    """The user's epoch and whether it is disabled, held until the transaction ends; None without a row."""
-    row = tx.execute(select(users.c.epoch, users.c.disabled_at).where(users.c.id == sub).with_for_update())
-    return row.mappings().one_or_none()
+def lock(tx: Tx, sub: str) -> int | None:
+    """The user's epoch, held until the transaction ends; None without a row."""
+    return tx.execute(select(users.c.epoch).where(users.c.id == sub).with_for_update()).scalar()
 
 
 def add_row(tx: Tx, sub: str, epoch: int, disabled_at: int | None = None) -> None:

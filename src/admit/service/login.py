@@ -44,10 +44,8 @@ def login(
     epoch, disabled = (0, False) if found is None else core.read(lambda tx: accounts.standing(tx, found))
     sub = None if disabled else found
     if not core.users.check(sub, password) or sub is None:
-        if found is not None:
-            core.write(
-                lambda tx: audit.record(tx, "login.failed", sub=found, client_id=client.id, address=note(address))
-            )
+        # For nobody, too: the time of a commit would tell who exists.
+        core.write(lambda tx: audit.record(tx, "login.failed", sub=found, client_id=client.id, address=note(address)))
         raise InvalidGrant("no such user, a wrong password, or a disabled user")
 
     now = core.read(lambda tx: tx.now)
@@ -89,7 +87,7 @@ def login(
             if not core.own_users:
                 return False
             accounts.add_row(tx, sub, epoch)
-        elif held["disabled_at"] is not None or held["epoch"] != epoch:
+        elif held != epoch:  # disabling raises it, too
             return False
         sessions.add(tx, row)
         audit.record(tx, "login", sub=sub, client_id=client.id, session_id=session_id, address=note(address))
