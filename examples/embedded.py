@@ -5,11 +5,11 @@ curl -d 'username=alice&password=...' http://127.0.0.1:8000/login
 
 from typing import Annotated
 
-from admit.web.fastapi import Bearer
 from fastapi import FastAPI, Security
 
 from admit import Claims, TokenService
 from admit.web.auth_router import auth_router
+from admit.web.fastapi import Bearer
 
 auth = TokenService("sqlite:///auth.db", issuer="http://127.0.0.1:8000", audience="orders", scopes=["orders:read"])
 app = FastAPI()

@@ -70,7 +70,7 @@ _CODES: Final[dict[type[BaseException], Exit]] = {
 }
 
 
-class Stop(Exception):  # noqa: N818 - it ends the command, and may end it well
+class Stop(Exception):
     """Ends a command with one line on stderr (none where the message is empty) and an exit code."""
 
     def __init__(self, message: str, code: Exit = Exit.USAGE) -> None:

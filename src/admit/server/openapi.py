@@ -218,9 +218,7 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
                 "wait", "Seconds to wait for news; at most 25, the default.", {"type": "string", "pattern": _SECONDS}
             ),
         ],
-        "responses": _answers(
-            {"200": _ok("A JWS of type revocations+jwt.", {}, "application/jwt")}, "400", "429"
-        ),
+        "responses": _answers({"200": _ok("A JWS of type revocations+jwt.", {}, "application/jwt")}, "400", "429"),
     },
     ("GET", "/.well-known/jwks.json"): {
         "summary": "The keys that verify access tokens (RFC 7517 5)",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
-import anyio
 from starlette.requests import ClientDisconnect, Request
 
 from admit.errors import InvalidRequest, MalformedToken
@@ -163,7 +163,7 @@ async def _bytes(request: Request) -> bytes:
     chunks: list[bytes] = []
     size = 0
     try:
-        with anyio.fail_after(BODY_SECONDS):
+        async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > _DRAINED:
