@@ -157,3 +157,8 @@ def test_bearer_headers_that_cannot_be_read_are_refused(service: Any, value: str
 
 def test_the_service_still_works_after_all_of_this(service: Any) -> None:
     assert service.login()["token_type"] == "Bearer"
+
+
+def test_a_body_that_never_comes_is_given_up(service: Any) -> None:
+    head = f"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: 9\r\n\r\nuser"
+    refused(exchange(service.url, head.encode()), 408)

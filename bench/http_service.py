@@ -1,0 +1,177 @@
+"""The token service over HTTP, one `jwt serve` on one core, SQLite with synchronous=FULL: 1, 8 and 16 clients.
+
+The clients are threads with raw keep-alive sockets in this process, on the other core, so that they cost the service
+nothing. Every refresh is a rotation: the grace is set to nothing. "nothing" is the same app answering /healthz: what
+uvicorn and Starlette alone cost. Beside each rate stand the slowest hundredth and the share of its core that the service used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from urllib.parse import urlencode
+
+SECONDS = 3.0 if "--quick" not in sys.argv else 0.5
+ROUNDS = 100 if "--quick" not in sys.argv else 10
+CLIENTS = (1, 8, 16)
+PASSWORD = "correct horse"
+FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
+ADMIT = [sys.executable, "-m", "admit.cli"]
+
+
+class Connection:
+    """One keep-alive connection that sends a request and reads its answer, with as little work as can be."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def post(self, path: str, status: int = 200, **form: str) -> dict[str, str]:
+        body = urlencode(form)
+        return self.ask(f"POST {path} HTTP/1.1\r\nHost: x\r\n{FORM}Content-Length: {len(body)}\r\n\r\n{body}", status)
+
+    def get(self, path: str) -> dict[str, str]:
+        return self.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    def ask(self, request: str, status: int = 200) -> dict[str, str]:
+        self.socket.sendall(request.encode())
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self.socket.recv(65536)
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        while len(body) < length:
+            body += self.socket.recv(65536)
+        assert head.startswith(b"HTTP/1.1 %d" % status), (head, body)
+        answer: dict[str, str] = json.loads(body)
+        return answer
+
+
+def rate(clients: int, make: Callable[[], Callable[[], object]]) -> tuple[float, float]:
+    """(requests a second, the 99th percentile of one in milliseconds)."""
+    calls = [make() for _ in range(clients)]
+    start = Barrier(clients)
+
+    def work(call: Callable[[], object]) -> list[float]:
+        taken = []
+        start.wait()
+        ends = time.perf_counter() + SECONDS
+        while (began := time.perf_counter()) < ends:
+            call()
+            taken.append(time.perf_counter() - began)
+        return taken
+
+    with ThreadPoolExecutor(clients) as pool:
+        times = sorted(taken for part in pool.map(work, calls) for taken in part)
+    return len(times) / SECONDS, times[int(len(times) * 0.99)] * 1000
+
+
+def main() -> None:
+    """Measure and print."""
+    cores = sorted(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder:
+        data = ["--data", f"{folder}/d"]
+        serve = [*ADMIT, "serve", *data, "--port", "0", "--grace", "0s"]
+        with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                port = int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
+                for name in ("alice", "disabled"):
+                    admin(data, "add", name, "--password-stdin")
+                admin(data, "disable", "disabled")
+                if len(cores) > 1:
+                    for thread in os.listdir(f"/proc/{process.pid}/task"):
+                        os.sched_setaffinity(int(thread), cores[:1])
+                    os.sched_setaffinity(0, cores[1:])
+                measure(process.pid, port)
+                refusals(port)
+            finally:
+                process.terminate()
+
+
+def admin(data: list[str], *arguments: str) -> None:
+    """`jwt admin users ...`"""
+    command = [*ADMIT, "admin", "users", *arguments, *data]
+    subprocess.run(command, input=PASSWORD, text=True, check=True, capture_output=True)
+
+
+def refusals(port: int) -> None:
+    """How long a refused login takes, by its cause, in turn: whoever measures must not learn who exists."""
+    causes = {
+        "wrong password": ("alice", "wrong"),
+        "unknown user": ("nobody", "wrong"),
+        "disabled": ("disabled", PASSWORD),
+    }
+    times: dict[str, list[float]] = {name: [] for name in causes}
+    connection = Connection(port)
+    for _ in range(ROUNDS):
+        for name, (user, password) in causes.items():
+            began = time.perf_counter()
+            connection.post("/login", 401, username=user, password=password)
+            times[name].append((time.perf_counter() - began) * 1000)
+    print(f"{'a refused login, ms':28}" + "".join(f"{column:>12}" for column in ("10 %", "median", "90 %")))
+    for name, taken in times.items():
+        ordered = sorted(taken)
+        cells = [ordered[len(ordered) * tenth // 10] for tenth in (1, 5, 9)]
+        print(f"{name:28}" + "".join(f"{cell:>12.1f}" for cell in cells))
+
+
+def measure(pid: int, port: int) -> None:
+    """The table, with the share of its core that the service used beside each rate."""
+
+    def nothing() -> Callable[[], object]:
+        connection = Connection(port)
+        return lambda: connection.get("/healthz")
+
+    def keys() -> Callable[[], object]:
+        connection = Connection(port)
+        return lambda: connection.get("/.well-known/jwks.json")
+
+    def refresh() -> Callable[[], object]:
+        connection = Connection(port)
+        token = connection.post("/login", username="alice", password=PASSWORD)["refresh_token"]
+
+        def call() -> None:
+            nonlocal token
+            token = connection.post("/token", grant_type="refresh_token", refresh_token=token)["refresh_token"]
+
+        return call
+
+    def login() -> Callable[[], object]:
+        connection = Connection(port)
+        return lambda: connection.post("/login", username="alice", password=PASSWORD)
+
+    rows = {
+        "nothing (/healthz)": nothing,
+        "jwks.json": keys,
+        "refresh (a rotation each)": refresh,
+        "login, Argon2id": login,
+    }
+    print(f"{'requests/s (p99 ms, core)':28}" + "".join(f"{f'{count} clients':>24}" for count in CLIENTS))
+    for name, make in rows.items():
+        cells = []
+        for count in CLIENTS:
+            before, begun = used(pid), time.perf_counter()
+            each, slow = rate(count, make)
+            share = (used(pid) - before) / (time.perf_counter() - begun)
+            cells.append(f"{each:,.0f} ({slow:.1f}, {share:.0%})")
+        print(f"{name:28}" + "".join(f"{cell:>24}" for cell in cells))
+
+
+def used(pid: int) -> float:
+    """Processor seconds of a process so far."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()
