@@ -22,7 +22,6 @@ MAX_INTEGER: Final = 2**64
 
 _STANDARD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URL: Final = _STANDARD[:-2] + b"-_"
-_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 # Everything outside the URL alphabet becomes "!", which decoding refuses: so +, / and = never pass (RFC 7515 2).
 _FROM_URL: Final = bytes(_STANDARD[_URL.index(c)] if c in _URL else 0x21 for c in range(256))
 _PADDING: Final = (b"", b"===", b"==", b"=")
@@ -32,7 +31,8 @@ _LAST: Final = (_URL, b"", _URL[::16], _URL[::4])
 
 def b64url_encode(data: bytes) -> bytes:
     """Base64url without padding (RFC 7515 2)."""
-    return b2a_base64(data, newline=False).translate(_TO_URL, b"=")
+    # Three searches for bytes that JSON hardly ever spells cost a third of translating each byte.
+    return b2a_base64(data, newline=False).replace(b"+", b"-").replace(b"/", b"_").rstrip(b"=")
 
 
 def b64url_decode(text: bytes) -> bytes:

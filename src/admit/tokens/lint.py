@@ -7,6 +7,7 @@ import math
 import re
 import typing
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -48,13 +49,14 @@ _SECRET_NAMES: Final = frozenset(
     )
 )
 _SEPARATORS: Final = re.compile(r"[-_. ]")
+_LISTS: Final = (list, tuple, set, frozenset)
 _PRIVATE_PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
 
 
 def refuse_secrets(claims: Mapping[str, object], allowed: frozenset[str] = frozenset()) -> None:
     """Raise RefusedClaims where claims, at any depth, hold a secret by name or a private key by structure, or what strict
     JSON cannot say. `allowed` names claims that are honest all the same, exactly as written."""
-    _look_at_names(claims, allowed)
+    _refuse_names(tuple(claims), allowed)
     level: list[object] = list(claims.values())
     for _ in range(MAX_DEPTH - 1):
         below: list[object] = []
@@ -70,13 +72,13 @@ def refuse_secrets(claims: Mapping[str, object], allowed: frozenset[str] = froze
             elif isinstance(value, float):
                 if not math.isfinite(value):
                     raise RefusedClaims("a claim holds NaN or an infinity, which JSON cannot say")
+            elif isinstance(value, _LISTS):
+                below.extend(value)
             elif isinstance(value, Mapping):
-                _look_at_names(value, allowed)
+                _refuse_names(tuple(value), allowed)
                 if "kty" in value and PRIVATE_MEMBERS & value.keys():
                     raise RefusedClaims("a claim holds a private JWK; put the public members only")
                 below.extend(value.values())
-            elif isinstance(value, list | tuple | set | frozenset):
-                below.extend(value)
             else:
                 raise RefusedClaims(
                     f"a claim holds a {type(value).__name__}, which cannot be looked into; give JSON values, or the whole as"
@@ -104,12 +106,15 @@ def refuse_secret_fields(extra: Any, allowed: frozenset[str] = frozenset()) -> N
             names = typing.get_type_hints(kind)
         else:
             continue
-        _look_at_names(dict.fromkeys(names), allowed)
+        _refuse_names(tuple(names), allowed)
         waiting.extend(typing.get_type_hints(kind).values())
 
 
-def _look_at_names(claims: Mapping[Any, object], allowed: frozenset[str]) -> None:
-    for name in claims:
+@lru_cache(
+    maxsize=256
+)  # a program has few sets of names, and folding them is most of the lint's price; a refusal is not kept
+def _refuse_names(names: tuple[object, ...], allowed: frozenset[str]) -> None:
+    for name in names:
         if not isinstance(name, str):
             raise RefusedClaims("a claim's name is not a string")
         if name not in allowed and (name in _SECRET_NAMES or _folded(name) in _SECRET_NAMES):

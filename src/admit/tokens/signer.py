@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any, Protocol
 
 import msgspec
@@ -77,6 +79,7 @@ class Signer:
             raise UnsupportedAlgorithm(f"no signature algorithm is called {shown(key.alg)}")
         self._prefix = headers.encode(key.alg, key.kid, kind.typ) + b"."
         headers.parse(self._prefix[:-1])
+        self._needed = itemgetter("iss", "exp", *kind.required)  # at least two: a tuple
         self._sign = key.sign
         self._max_token, self._clock = max_token, clock
 
@@ -105,8 +108,6 @@ class Signer:
             exp = min(exp, int(expires_at))
             if exp <= now:
                 raise RefusedClaims("expires_at has passed: the token would be born expired")
-        if not (isinstance(sub, _TEXT) and isinstance(client_id, _TEXT) and isinstance(jti, _TEXT)):
-            raise RefusedClaims("sub, client_id and jti are strings")
         payload: dict[str, object] = {"iss": self.issuer}
         if sub is not None:
             payload["sub"] = sub
@@ -121,11 +122,8 @@ class Signer:
         if scope is not None:
             payload["scope"] = _scope(scope)
         if claims is not None:
-            payload |= self._further(claims, payload)
-        absent = [name for name in self.kind.required if not payload.get(name)]
-        if absent or not self.kind.forbidden.isdisjoint(payload):
-            wrong = ", ".join(sorted(absent)) or "a forbidden claim"
-            raise RefusedClaims(f"a token of kind {self.kind.name!r} needs, or must not have: {wrong}")
+            payload |= self._further(claims)
+        self._check(payload)
         try:
             signing_input = self._prefix + b64url_encode(json_bytes(payload))
         except (TypeError, ValueError, OverflowError, RecursionError):
@@ -137,31 +135,41 @@ class Signer:
             )
         return token
 
-    def _further(self, claims: Mapping[str, object] | object, payload: Mapping[str, object]) -> Mapping[str, object]:
-        if isinstance(claims, Mapping):
-            further: Mapping[str, object] = claims
+    def _further(self, claims: Mapping[str, object] | object) -> Mapping[str, object]:
+        if type(claims) is dict:
+            further: dict[str, object] = claims
+        elif isinstance(claims, Mapping):
+            further = dict(claims)
         elif self._extra is not None and isinstance(claims, self._extra):
             further = msgspec.to_builtins(claims)
         else:
             raise RefusedClaims("claims is a mapping, or an instance of the type given to the Signer as extra")
-        for name in further:
-            if name in payload or name in _OWN:
-                raise RefusedClaims(f"the claim {shown(name)} is set by the signer or by an argument of its own")
-        if not _FREE.isdisjoint(further):
-            self._check_types(further)
+        if not _OWN.isdisjoint(further):
+            name = min(_OWN & further.keys())
+            raise RefusedClaims(f"the claim {shown(name)} is set by the signer or by an argument of its own")
         refuse_secrets(further, self._allowed)
         return further
 
-    def _check_types(self, further: Mapping[str, object]) -> None:
+    def _check(self, payload: dict[str, object]) -> None:
         try:
-            read_registered(dict(further))
+            read_registered(payload)  # what a verifier would refuse is not signed
         except InvalidClaim as error:
             raise RefusedClaims(str(error)) from None
+        except UnicodeEncodeError:  # a name with a lone surrogate
+            raise RefusedClaims("the claims hold a name that JSON in UTF-8 cannot say") from None
+        try:
+            if all(self._needed(payload)) and self.kind.forbidden.isdisjoint(payload):
+                return
+        except KeyError:
+            pass
+        wrong = ", ".join(sorted(name for name in self.kind.required if not payload.get(name))) or "a forbidden claim"
+        raise RefusedClaims(f"a token of kind {self.kind.name!r} needs, or must not have: {wrong}")
 
 
-_TEXT = (str, type(None))
-_FREE = frozenset(("sid", "auth_time", "nbf", "epoch"))  # registered, and given through claims
-_OWN = REGISTERED - _FREE
+_OWN = REGISTERED - {"sid", "auth_time", "nbf", "epoch"}  # these four have no argument and come through claims
+# RFC 6749 3.3: printable ASCII without quote and backslash; a space inside one scope would make two of it
+_ONE_SCOPE = re.compile(r"[!#-\[\]-~]+")
+_SCOPES = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
 
 
 def _audience(value: str | Sequence[str]) -> str | tuple[str, ...]:
@@ -172,10 +180,11 @@ def _audience(value: str | Sequence[str]) -> str | tuple[str, ...]:
 
 
 def _scope(value: str | Iterable[str]) -> str:
-    scopes = value.split(" ") if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
-    # RFC 6749 3.3: printable ASCII without quote and backslash; a space inside would make two scopes of one
-    if not all(
-        isinstance(scope, str) and scope and all("!" <= c <= "~" and c not in '"\\' for c in scope) for scope in scopes
-    ):
-        raise RefusedClaims("a scope is printable ASCII without spaces, quotes or backslashes (RFC 6749 3.3)")
-    return " ".join(scopes)
+    if isinstance(value, str):
+        if _SCOPES.fullmatch(value):
+            return value
+    elif isinstance(value, Iterable):
+        scopes = list(value)
+        if all(isinstance(scope, str) and _ONE_SCOPE.fullmatch(scope) for scope in scopes):
+            return " ".join(scopes)
+    raise RefusedClaims("a scope is printable ASCII without spaces, quotes or backslashes (RFC 6749 3.3)")
