@@ -49,7 +49,8 @@ _SECRET_NAMES: Final = frozenset(
     )
 )
 _SEPARATORS: Final = re.compile(r"[-_. ]")
-_LISTS: Final = (list, tuple, set, frozenset)
+_LEVELS: Final = range(MAX_DEPTH - 1)
+_INTEGER_BITS: Final = (MAX_INTEGER - 1).bit_length()
 _PRIVATE_PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
 
 
@@ -57,37 +58,49 @@ def refuse_secrets(claims: Mapping[str, object], allowed: frozenset[str] = froze
     """Raise RefusedClaims where claims, at any depth, hold a secret by name or a private key by structure, or what strict
     JSON cannot say. `allowed` names claims that are honest all the same, exactly as written."""
     _refuse_names(tuple(claims), allowed)
-    level: list[object] = list(claims.values())
-    for _ in range(MAX_DEPTH - 1):
+    level: Iterable[object] = claims.values()
+    for _ in _LEVELS:
         below: list[object] = []
-        for value in level:
-            if isinstance(value, str):
-                if "-----BEGIN" in value and _PRIVATE_PEM.search(value):
-                    raise RefusedClaims("a claim holds a private key in PEM; a payload can be read by anyone")
-            elif isinstance(value, bool) or value is None:
-                pass
-            elif isinstance(value, int):
-                if not -MAX_INTEGER < value < MAX_INTEGER:
-                    raise RefusedClaims("a claim holds an integer of more than 64 bits; write it as a string")
-            elif isinstance(value, float):
-                if not math.isfinite(value):
-                    raise RefusedClaims("a claim holds NaN or an infinity, which JSON cannot say")
-            elif isinstance(value, _LISTS):
-                below.extend(value)
-            elif isinstance(value, Mapping):
-                _refuse_names(tuple(value), allowed)
-                if "kty" in value and PRIVATE_MEMBERS & value.keys():
-                    raise RefusedClaims("a claim holds a private JWK; put the public members only")
-                below.extend(value.values())
-            else:
-                raise RefusedClaims(
-                    f"a claim holds a {type(value).__name__}, which cannot be looked into; give JSON values, or the whole as"
-                    " the Signer's extra type"
-                )
+        for value in level:  # the usual types first, by one look; everything else is taken apart below
+            kind = type(value)
+            if kind is str:
+                if "-----BEGIN" in value:  # type: ignore[operator]
+                    _look_into(value, below, allowed)
+            elif kind is int:
+                if value.bit_length() > _INTEGER_BITS:  # type: ignore[attr-defined]
+                    _look_into(value, below, allowed)
+            elif kind is list:
+                below += value  # type: ignore[arg-type]
+            elif kind is not bool and value is not None:
+                _look_into(value, below, allowed)
         if not below:
             return
         level = below
     raise RefusedClaims(f"claims nest deeper than {MAX_DEPTH} levels")
+
+
+def _look_into(value: object, below: list[object], allowed: frozenset[str]) -> None:
+    if isinstance(value, str):
+        if _PRIVATE_PEM.search(value):
+            raise RefusedClaims("a claim holds a private key in PEM; a payload can be read by anyone")
+    elif isinstance(value, int):
+        if value.bit_length() > _INTEGER_BITS:
+            raise RefusedClaims("a claim holds an integer of more than 64 bits; write it as a string")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise RefusedClaims("a claim holds NaN or an infinity, which JSON cannot say")
+    elif isinstance(value, Mapping):
+        _refuse_names(tuple(value), allowed)
+        if "kty" in value and PRIVATE_MEMBERS & value.keys():
+            raise RefusedClaims("a claim holds a private JWK; put the public members only")
+        below.extend(value.values())
+    elif isinstance(value, list | tuple | set | frozenset):
+        below.extend(value)
+    else:
+        raise RefusedClaims(
+            f"a claim holds a {type(value).__name__}, which cannot be looked into; give JSON values, or the whole as"
+            " the Signer's extra type"
+        )
 
 
 def refuse_secret_fields(extra: Any, allowed: frozenset[str] = frozenset()) -> None:

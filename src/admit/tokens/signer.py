@@ -79,7 +79,8 @@ class Signer:
             raise UnsupportedAlgorithm(f"no signature algorithm is called {shown(key.alg)}")
         self._prefix = headers.encode(key.alg, key.kid, kind.typ) + b"."
         headers.parse(self._prefix[:-1])
-        self._needed = itemgetter("iss", "exp", *kind.required)  # at least two: a tuple
+        always = ("iss", "exp", "iat")
+        self._needed = itemgetter(*always[:2], *kind.required.difference(always))  # at least two: a tuple
         self._sign = key.sign
         self._max_token, self._clock = max_token, clock
 
@@ -158,7 +159,7 @@ class Signer:
         except UnicodeEncodeError:  # a name with a lone surrogate
             raise RefusedClaims("the claims hold a name that JSON in UTF-8 cannot say") from None
         try:
-            if all(self._needed(payload)) and self.kind.forbidden.isdisjoint(payload):
+            if all(self._needed(payload)) and (not self.kind.forbidden or self.kind.forbidden.isdisjoint(payload)):
                 return
         except KeyError:
             pass
