@@ -40,7 +40,7 @@ def test_an_empty_payload_is_a_payload() -> None:
 
 
 @pytest.mark.parametrize("alg", ALL)
-@pytest.mark.parametrize("examples", [40, pytest.param(5_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [40, pytest.param(1_000, marks=pytest.mark.soak)])
 def test_any_single_changed_bit_is_refused(alg: str, examples: int) -> None:
     token = forge(alg=alg).encode()
     assert jws.verify(token, key(alg))
