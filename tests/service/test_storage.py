@@ -201,7 +201,13 @@ print(codes)
 
 
 def test_a_service_made_before_a_fork_works_in_every_child(url: str) -> None:
-    done = subprocess.run([sys.executable, "-c", FORK, url], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.stdout.strip(), done.stderr) == ("[0, 0, 0]", "")
 
 

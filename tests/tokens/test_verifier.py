@@ -19,6 +19,7 @@ from admit.errors import (
     InvalidToken,
     MalformedToken,
     OverlongToken,
+    RevocationsUnavailable,
     RevokedToken,
     UnknownKey,
     WrongAudience,
@@ -709,3 +710,21 @@ def test_a_missing_key_is_looked_for_once_and_then_believed() -> None:
     assert subject.verify(forge()).kid == KID
     assert subject.verify(forge()).kid == KID
     assert looked == [KID]
+
+
+@pytest.mark.parametrize("answer", [True, False, 0, "no"])
+@pytest.mark.parametrize("cache", [0, 10])
+def test_a_revocation_check_that_answers_instead_of_raising_is_not_believed(answer: object, cache: int) -> None:
+    class Answering:
+        answer: Any = None
+
+        def check(self, claims: Claims[Any], /) -> None:
+            return self.answer  # type: ignore[no-any-return]
+
+    revocations = Answering()
+    subject = verifier(revocations=revocations, cache=cache)
+    token = forge(claims())
+    subject.verify(token)
+    revocations.answer = answer
+    with pytest.raises(RevocationsUnavailable):
+        subject.verify(token)

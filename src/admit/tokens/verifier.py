@@ -10,7 +10,16 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 import msgspec
 
 from admit.clock import Clock, system_clock
-from admit.errors import ConfigurationError, InvalidClaim, InvalidKey, InvalidToken, UnknownKey, WrongType, shown
+from admit.errors import (
+    ConfigurationError,
+    InvalidClaim,
+    InvalidKey,
+    InvalidToken,
+    RevocationsUnavailable,
+    UnknownKey,
+    WrongType,
+    shown,
+)
 from admit.jose import header as headers
 from admit.jose.algorithms import Check
 from admit.jose.encoding import MAX_TOKEN, b64url_decode, json_object
@@ -31,7 +40,7 @@ _MAX_MEMO = 256  # header spellings of one key set: a key has one, issuers with 
 
 class Unchecked(Generic[T]):
     """The dangerous word: `issuer=Unchecked()` or `audience=Unchecked()` expects nothing, `leeway=Unchecked(timedelta(...))`
-    and `max_lifetime=Unchecked(timedelta(...))` go beyond the limits. Whoever writes it owes that check elsewhere."""
+    goes beyond 60 s. Whoever writes it owes that check elsewhere."""
 
     __slots__ = ("value",)
 
@@ -143,7 +152,7 @@ class Verifier(Generic[E]):
         """The prepared rules, in order; each raises what it finds wrong."""
         self._source, self._clock, self._max_token = keys, clock, max_token
         self._extra = extra
-        self._revoked: Callable[[Claims[Any]], None] | None = None if revocations is None else revocations.check
+        self._revoked: Callable[[Claims[Any]], object] | None = None if revocations is None else revocations.check
         if cache:
             require_immutable(extra) if extra is not None else None
         self._cache_size = cache
@@ -171,7 +180,7 @@ class Verifier(Generic[E]):
                     cache.drop(token)
                     raise
                 if self._revoked is not None:
-                    self._revoked(known)
+                    _expect_silence(self._revoked(known))
                 return known
 
         # 1. Size, alphabet, three parts.
@@ -205,7 +214,7 @@ class Verifier(Generic[E]):
 
         # 7. Revocation, last: it is the only answer that can change while the token lives.
         if self._revoked is not None:
-            self._revoked(claims)
+            _expect_silence(self._revoked(claims))
 
         if snapshot.cache is not None and type(token) is str:
             snapshot.cache.put(token, claims)
@@ -251,6 +260,12 @@ class Verifier(Generic[E]):
             raise InvalidClaim(f"the claims do not fit {getattr(extra, '__name__', 'extra')}{where}") from None
 
 
+def _expect_silence(answer: object) -> None:
+    """A check raises or says nothing; one that answers True or False was written for another interface, and is not believed."""
+    if answer is not None:
+        raise RevocationsUnavailable("Revocations.check answered instead of raising RevokedToken or returning None")
+
+
 def _seconds(value: timedelta | Unchecked[timedelta]) -> float:
     return (value.value or timedelta()).total_seconds() if isinstance(value, Unchecked) else value.total_seconds()
 
@@ -269,7 +284,7 @@ def _times(
 ) -> rules.Rule:
     for name, given in (("leeway", leeway), ("skew", skew)):
         if isinstance(given, timedelta) and not timedelta() <= given <= MAX_LEEWAY:
-            raise ConfigurationError(f"{name} is between 0 and 60 s; further only as leeway=Unchecked(...)")
+            raise ConfigurationError(f"{name} is between 0 and 60 s; leeway goes further only as Unchecked(...)")
     longest = kind.max_lifetime if max_lifetime is None else max_lifetime
     if longest <= timedelta():
         raise ConfigurationError("max_lifetime must be positive")
