@@ -5,7 +5,6 @@ An entry is found by the whole token only, and a hit is judged again for its tim
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import enum
 import types
@@ -41,8 +40,10 @@ class TokenCache(Generic[E]):
         if claims is None:
             self.misses += 1
             return None
-        with contextlib.suppress(KeyError):  # another thread evicted it meanwhile; what was verified stays verified
+        try:  # noqa: SIM105 - contextlib.suppress takes a sixth of the whole hit
             self._entries.move_to_end(token)
+        except KeyError:  # another thread evicted it meanwhile; what was verified stays verified
+            pass
         self.hits += 1
         return claims
 

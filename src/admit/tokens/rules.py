@@ -61,17 +61,18 @@ def times(leeway: float, skew: float, longest: float) -> Rule:
     """
 
     def rule(claims: Registered, raw: dict[str, Any], now: float) -> None:  # noqa: ARG001
-        exp, iat, latest = claims.exp, claims.iat, now + skew
+        exp, iat, nbf = claims.exp, claims.iat, claims.nbf
         if exp is UNSET:
             raise InvalidClaim("the token has no exp: it would never end", "exp")
         if not now < exp + leeway:  # a clock that answers NaN refuses
             raise ExpiredToken(f"the token expired {now - exp:.0f} s ago")
+        latest = now + skew
         if iat is UNSET:
             iat = now
         elif not iat <= latest:
             raise ImmatureToken(f"the token was issued {iat - now:.0f} s in the future (iat); do the clocks agree?")
-        if claims.nbf is not UNSET and claims.nbf > latest:
-            raise ImmatureToken(f"the token becomes valid in {claims.nbf - now:.0f} s (nbf); do the clocks agree?")
+        if nbf is not UNSET and not nbf <= latest:
+            raise ImmatureToken(f"the token becomes valid in {nbf - now:.0f} s (nbf); do the clocks agree?")
         if exp - iat > longest:
             raise OverlongToken(
                 f"the token lives {exp - iat:.0f} s, at most {longest:.0f} s are accepted; see max_lifetime"
@@ -83,7 +84,7 @@ def times(leeway: float, skew: float, longest: float) -> Rule:
 def required(names: Iterable[str]) -> Rule:
     """These claims are there, and those that are strings or lists are not empty."""
     needed = tuple(sorted(names))
-    values_of = itemgetter(*needed, needed[0])  # a tuple, also for one name
+    values_of = itemgetter(*(needed if len(needed) > 1 else needed * 2))  # a tuple, also for one name
 
     def rule(claims: Registered, raw: dict[str, Any], now: float) -> None:  # noqa: ARG001
         try:

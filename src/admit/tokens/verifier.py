@@ -179,8 +179,8 @@ class Verifier(Generic[E]):
                 except InvalidToken:
                     cache.drop(token)
                     raise
-                if self._revoked is not None:
-                    _expect_silence(self._revoked(known))
+                if self._revoked is not None and self._revoked(known) is not None:
+                    raise _answered()
                 return known
 
         # 1. Size, alphabet, three parts.
@@ -213,8 +213,8 @@ class Verifier(Generic[E]):
         claims = Claims(registered, extra, kid, payload)
 
         # 7. Revocation, last: it is the only answer that can change while the token lives.
-        if self._revoked is not None:
-            _expect_silence(self._revoked(claims))
+        if self._revoked is not None and self._revoked(claims) is not None:
+            raise _answered()
 
         if snapshot.cache is not None and type(token) is str:
             snapshot.cache.put(token, claims)
@@ -260,10 +260,9 @@ class Verifier(Generic[E]):
             raise InvalidClaim(f"the claims do not fit {getattr(extra, '__name__', 'extra')}{where}") from None
 
 
-def _expect_silence(answer: object) -> None:
+def _answered() -> RevocationsUnavailable:
     """A check raises or says nothing; one that answers True or False was written for another interface, and is not believed."""
-    if answer is not None:
-        raise RevocationsUnavailable("Revocations.check answered instead of raising RevokedToken or returning None")
+    return RevocationsUnavailable("Revocations.check answered instead of raising RevokedToken or returning None")
 
 
 def _seconds(value: timedelta | Unchecked[timedelta]) -> float:
@@ -284,7 +283,7 @@ def _times(
 ) -> rules.Rule:
     for name, given in (("leeway", leeway), ("skew", skew)):
         if isinstance(given, timedelta) and not timedelta() <= given <= MAX_LEEWAY:
-            raise ConfigurationError(f"{name} is between 0 and 60 s; leeway goes further only as Unchecked(...)")
+            raise ConfigurationError(f"{name} is between 0 and 60 s; further only as leeway=Unchecked(...)")
     longest = kind.max_lifetime if max_lifetime is None else max_lifetime
     if longest <= timedelta():
         raise ConfigurationError("max_lifetime must be positive")
