@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from admit import InvalidToken, Key, KeySet, Signer, Verifier
@@ -102,3 +103,34 @@ def test_neither_another_type_nor_another_key_makes_a_page() -> None:
         Page.read(jws.sign(KEY, payload).encode(), KEYS, "i")
     with pytest.raises(InvalidToken):
         Page.read(jws.sign(Key.generate("ES256", kid=KEY.kid), payload, typ=FEED_TYP).encode(), KEYS, "i")
+
+
+@pytest.mark.parametrize(("kind", "value", "epoch"), [("jti", "j1", None), ("sid", "s1", None), ("sub", "alice", 1)])
+def test_what_has_passed_is_looked_at_again_after_every_new_entry(kind: str, value: str, epoch: int | None) -> None:
+    cut, token = RevocationSet([Entry.of("jti", "another", seq=1, exp=None)]), claims()
+    cut.check(token)
+    cut.check(token)
+    cut.apply([Entry.of(kind, value, seq=2, exp=None, epoch=epoch)])  # type: ignore[arg-type]
+    with pytest.raises(RevokedToken):
+        cut.check(token)
+
+
+def test_an_entry_counts_even_where_the_page_breaks_off_after_it() -> None:
+    cut, token = RevocationSet(), claims()
+    cut.check(token)
+    with pytest.raises(InvalidToken):
+        cut.apply([Entry.of("jti", "j1", seq=1, exp=None), Entry("jti", "?", 2, None)])
+    with pytest.raises(RevokedToken):
+        cut.check(token)
+
+
+def test_that_one_set_let_a_token_pass_says_nothing_to_another_nor_of_another_token() -> None:
+    token = claims()
+    passed = RevocationSet()
+    passed.check(token)
+    with pytest.raises(RevokedToken):
+        RevocationSet([Entry.of("jti", "j1", seq=1, exp=None)]).check(token)
+    passed.apply([Entry.of("kid", "k2", seq=1, exp=None)])
+    passed.check(token)
+    with pytest.raises(RevokedToken):
+        passed.check(msgspec.structs.replace(token, kid="k2"))
