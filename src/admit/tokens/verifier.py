@@ -221,6 +221,11 @@ class Verifier(Generic[E]):
         return claims
 
     @property
+    def symmetric(self) -> bool:
+        """Whether the keys are shared secrets, which are never in one set with key pairs."""
+        return any(key.algorithm.symmetric for key in self._source.current())
+
+    @property
     def cache(self) -> TokenCache[E] | None:
         """The cache of verified tokens under the current keys, for its counters; None without one."""
         return None if self._snapshot is None else self._snapshot.cache
