@@ -189,9 +189,25 @@ def _authority(folder: Path, expired: bool) -> tuple[ssl.SSLContext, Path]:
 
     ca = builder("test authority", ca_key.public_key(), now + timedelta(days=9))
     ca = ca.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    # What Python 3.13 asks of a certificate chain (RFC 5280 4.2.1): key identifiers, and the authority's key usage.
+    usage = dict.fromkeys(
+        [
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ],
+        False,
+    )
+    ca = ca.add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
+    ca = ca.add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
     ca_certificate = ca.sign(ca_key, hashes.SHA256())
     leaf = builder("127.0.0.1", key.public_key(), now + timedelta(days=-1 if expired else 9))
     leaf = leaf.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    leaf = leaf.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
     certificate = leaf.sign(ca_key, hashes.SHA256())
     (folder / "ca.pem").write_bytes(ca_certificate.public_bytes(serialization.Encoding.PEM))
     (folder / "server.pem").write_bytes(
