@@ -14,6 +14,7 @@ from admit.tokens.verifier import Verifier
 
 E = TypeVar("E")
 
+_SHARED: Final = frozenset(("EC", "OKP", "AKP"))
 _SHARE: Final = 32  # tokens that a thread must have to do, for its start (about 50 us) to be lost in them
 
 
@@ -22,8 +23,8 @@ def verify_many(
 ) -> list[Claims[E] | InvalidToken]:
     """For each token, in their order, its claims or the InvalidToken that refuses it: an answer that is an exception was refused.
 
-    threads: at most this many; as many as there are cores unless given. Only public-key signatures are shared among threads:
-    `cryptography` lets go of the interpreter while it checks them. A MAC is checked sooner than it is handed over.
+    threads: at most this many; as many as there are cores unless given. Elliptic curves and ML-DSA are shared among threads,
+    because `cryptography` lets go of the interpreter long enough; RSA and MACs are checked sooner than they are handed over.
     Raises KeysUnavailable and RevocationsUnavailable, for the whole batch: where nothing can be judged, nothing is answered.
     """
     waiting = list(tokens)
@@ -42,7 +43,8 @@ def verify_many(
         except BaseException as error:  # noqa: BLE001 - raised below, in the caller's own thread
             broken.append(error)
 
-    count = 1 if verifier.symmetric else max(1, min(threads or _cores(), len(waiting) // _SHARE))
+    pays = not _SHARED.isdisjoint(verifier.key_types)
+    count = max(1, min(threads or _cores(), len(waiting) // _SHARE)) if pays else 1
     # Each in the caller's context, which says whether a source of keys may wait for the network.
     helpers = [threading.Thread(target=copy_context().run, args=(work, first, count)) for first in range(1, count)]
     for helper in helpers:

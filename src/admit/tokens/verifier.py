@@ -221,9 +221,9 @@ class Verifier(Generic[E]):
         return claims
 
     @property
-    def symmetric(self) -> bool:
-        """Whether the keys are shared secrets, which are never in one set with key pairs."""
-        return any(key.algorithm.symmetric for key in self._source.current())
+    def key_types(self) -> frozenset[str]:
+        """The kty of the keys in force (RFC 7517 4.1). Raises KeysUnavailable."""
+        return frozenset(key.algorithm.kty for key in self._source.current())
 
     @property
     def cache(self) -> TokenCache[E] | None:
