@@ -7,6 +7,7 @@ the clock and draws a jti.
 from __future__ import annotations
 
 import hmac
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -108,6 +109,9 @@ def joserfc(key: Key, token: str, payload: dict[str, Any]) -> tuple[Call, Call]:
 
 def authlib(key: Key, token: str, payload: dict[str, Any]) -> tuple[Call, Call]:
     """An imported key, and a JsonWebToken that knows one algorithm."""
+    from authlib.deprecate import AuthlibDeprecationWarning
+
+    warnings.simplefilter("ignore", AuthlibDeprecationWarning)
     from authlib.jose import JsonWebKey, JsonWebToken
 
     alg = {"Ed25519": "EdDSA"}.get(key.alg, key.alg)

@@ -18,7 +18,6 @@ import platform
 import statistics
 import subprocess
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.metadata import version
@@ -43,7 +42,6 @@ Call = Callable[[], object]
 Timer = Callable[[int], float]
 """Runs a case that many times and answers the seconds."""
 
-warnings.simplefilter("ignore")  # authlib.jose announces its end
 ALGORITHMS = ("HS256", "RS256", "PS256", "ES256", "Ed25519", "ML-DSA-65")
 
 
