@@ -265,6 +265,10 @@ class AsyncKeys:
         """See Keys.revoke."""
         await self._threads.run(self._keys.revoke, kid)
 
+    async def rewrap(self) -> int:
+        """See Keys.rewrap."""
+        return await self._threads.run(self._keys.rewrap)
+
     async def step(self) -> bool:
         """See Keys.step."""
         return await self._threads.run(self._keys.step)

@@ -37,6 +37,7 @@ FEED: Final = "feed"
 FEED_ALG: Final = "ES256"
 MAC: Final = "refresh token MAC"
 SEAL: Final = "refresh token seal"
+_REWRAPPED: Final = 100  # rows in one transaction
 _SETTLES: Final = 8  # steps that one emergency can need, and more
 _SETTLING: Final = frozenset((Action.ADD, Action.ACTIVATE))
 
@@ -65,6 +66,17 @@ class Keys:
         """Cut a key off for good: nothing it signed passes any more, and its successor signs. Raises InvalidRequest."""
         core = self._core
         core.write(lambda tx: revoke(tx, core.master, kid, core.policy, Key.generate))
+
+    def rewrap(self) -> int:
+        """Wrap every secret under the newest master key; answers how many rows lay under an older one.
+
+        Give every process both versions first (`master_key={1: old, 2: new}`); once this answers 0, the old one can go.
+        Nobody is logged out: only the wrapping changes. Cut short, it goes on where it stopped when called again.
+        """
+        core, count = self._core, 0
+        while rows := core.write(lambda tx: rewrap(tx, core.master, _REWRAPPED)):
+            count += rows
+        return count
 
     def step(self) -> bool:
         """Take the one step of the lifecycle that is due, if any; whether one was taken."""
@@ -229,6 +241,33 @@ def token_secrets(tx: Tx, master: MasterKeys) -> Secrets:
     rows = tx.execute(select(secrets.c.kind, secrets.c.id, secrets.c.wrapped)).all()
     opened = {(row.kind, row.id): master.unwrap(row.kind, str(row.id), row.wrapped) for row in rows}
     return Secrets({number: secret for (kind, number), secret in opened.items() if kind == MAC}, opened[SEAL, 1])
+
+
+def rewrap(tx: Tx, master: MasterKeys, limit: int) -> int:
+    """Wrap up to `limit` rows anew that lie under an older master key than the newest; answers how many.
+
+    The rows stay locked until the commit, so that a key which stops signing meanwhile does not get its private half back.
+    """
+    done = 0
+    private = select(keys.c.kid, keys.c.use, keys.c.private).where(keys.c.private.is_not(None)).with_for_update()
+    for row in tx.execute(private).all():
+        if done < limit and master.version_of(row.private) < master.newest:
+            kind = f"{row.use} key"
+            renewed = master.wrap(kind, row.kid, master.unwrap(kind, row.kid, row.private))
+            tx.execute(update(keys).where(keys.c.kid == row.kid).values(private=renewed))
+            done += 1
+    for secret in tx.execute(select(secrets.c.kind, secrets.c.id, secrets.c.wrapped).with_for_update()).all():
+        if done < limit and master.version_of(secret.wrapped) < master.newest:
+            renewed = master.wrap(
+                secret.kind, str(secret.id), master.unwrap(secret.kind, str(secret.id), secret.wrapped)
+            )
+            tx.execute(
+                update(secrets).where(secrets.c.kind == secret.kind, secrets.c.id == secret.id).values(wrapped=renewed)
+            )
+            done += 1
+    if done:
+        audit.record(tx, "keys.rewrapped", detail=f"{done} under master key version {master.newest}")
+    return done
 
 
 def wrapped_rows(tx: Tx) -> bool:
