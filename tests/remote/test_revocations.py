@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from admit import Key, Verifier
-from admit.errors import InvalidToken, RevocationsUnavailable, RevokedToken
+from admit.errors import InvalidToken, RevocationsUnavailable, RevokedToken, ServiceUnreachable
 from admit.remote.issuer import RemoteIssuer
 from admit.tokens.revocation import Entry, Page
 
@@ -276,3 +276,17 @@ def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[
     time.sleep(0.3)
     issuer.cut_off("jti", "j1")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_feed_that_falls_silent_is_warned_of_from_thirty_seconds_on(
+    issuer: Any, remote: RemoteIssuer, wall: Wall, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert remote.revocations is not None
+    remote.revocations.start()
+    remote.revocations.close()
+    issuer.answers[FEED] = lambda _: (503, {}, b"")
+    for ahead, warned in ((20, False), (40, True)):
+        wall.ahead = ahead
+        with pytest.raises(ServiceUnreachable):
+            poll(remote)
+        assert any("s old" in record.message for record in caplog.records) is warned

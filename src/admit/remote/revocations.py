@@ -133,6 +133,15 @@ class RevocationFeed:
         )
 
     def _poll(self) -> float:
+        try:
+            return self._follow()
+        except Unavailable as error:
+            age = self.age
+            if age is not None and age > _WARN_AFTER:
+                log.warning("the revocation feed of %s is %.0f s old: %s", shown(self._issuer, 200), age, error)
+            raise
+
+    def _follow(self) -> float:
         begun = self._now()
         page = self._ask(None if self._feed is None else self._seq)
         if page.feed != self._feed and not page.full:
