@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from admit import Key, Signer, errors, peek
 from admit.cli.exits import MEANING, Exit, Stop, exit_code
 from admit.cli.input import unwrap
+from admit.cli.lint import catalog
 from admit.cli.output import safe, to_json
 from admit.cli.reading import read
 from admit.cli.times import parse_span, relative, span
@@ -145,3 +147,8 @@ def test_exit_codes_stay_what_scripts_rely_on() -> None:
 
 def test_safe_text_keeps_letters_and_escapes_what_steers() -> None:
     assert safe("Zoë 漢字 \x1b[0m\u202e\U000e0001") == "Zoë 漢字 \\u001b[0m\\u202e\\udb40\\udc01"
+
+
+def test_the_page_on_lint_is_the_list_of_rules() -> None:
+    page = Path(__file__).parents[2] / "docs" / "lint.md"
+    assert page.read_text(encoding="utf-8").endswith(f"writes them:\n\n{catalog()}")

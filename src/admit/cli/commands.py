@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {
     "decode": "admit.cli.decode:decode",
+    "lint": "admit.cli.lint:lint",
     "verify": "admit.cli.verify:verify",
     "sign": "admit.cli.sign:sign",
     "key": "admit.cli.key:key",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from admit.cli.exits import Exit
 from admit.cli.input import read_token, token_argument
 from admit.cli.output import for_people, json_option, note, print_fields, print_json, print_sections
-from admit.cli.reading import Reading, read
+from admit.cli.reading import read
+
+if TYPE_CHECKING:
+    from admit.tokens.finding import Subject
 
 
 @click.command(short_help="Show what a token says, without verifying it.")
@@ -42,7 +47,7 @@ def decode(token: tuple[str, ...], as_json: bool, fields: tuple[str, ...], quiet
     return Exit.MALFORMED if reading.problems else Exit.OK
 
 
-def _sections(reading: Reading) -> dict[str, list[tuple[str, object]]]:
+def _sections(reading: Subject) -> dict[str, list[tuple[str, object]]]:
     return {
         "Header": list(reading.header.items()),
         "Claims": list(reading.claims.items()),

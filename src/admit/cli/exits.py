@@ -21,6 +21,7 @@ class Exit(IntEnum):
     NETWORK = 14
     MALFORMED = 15
     REVOKED = 16
+    LINT = 17
     PORT = 20
     FOLDER = 21
     DATABASE = 22
@@ -42,6 +43,7 @@ MEANING: Final[dict[Exit, str]] = {
     Exit.NETWORK: "a service could not be reached",
     Exit.MALFORMED: "not a token, or a damaged one",
     Exit.REVOKED: "revoked",
+    Exit.LINT: "lint found something as grave as --fail-on says",
     Exit.PORT: "the port is in use, or the address cannot be listened on",
     Exit.FOLDER: "the data folder cannot be written, or is open to others",
     Exit.DATABASE: "the database is damaged or cannot be reached",

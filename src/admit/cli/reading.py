@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from binascii import a2b_base64
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from admit.errors import MalformedToken, shown
 from admit.jose import header as headers
 from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import MAX_DEPTH, MAX_TOKEN, b64url_decode, json_object
+from admit.tokens.finding import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,20 +20,11 @@ _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _SPACE: Final = " \t\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a token says of itself, as far as it can be read. Anybody could have written it."""
+def read(token: str) -> Subject:
+    """Read what can be read. Never raises for what a token holds.
 
-    header: dict[str, Any]
-    claims: dict[str, Any]
-    signature: int
-    """Bytes of the signature."""
-    problems: tuple[str, ...]
-    """What is wrong and where, in words; empty for a well-formed token. Characters are counted from 1."""
-
-
-def read(token: str) -> Reading:
-    """Read what can be read. Never raises for what a token holds."""
+    Its `problems` say what is wrong and where; characters are counted from 1.
+    """
     problems: list[str] = []
     if len(token) > MAX_TOKEN:
         problems.append(f"the token has {len(token)} characters; verifiers read {MAX_TOKEN} unless told otherwise")
@@ -55,7 +46,7 @@ def read(token: str) -> Reading:
         except MalformedToken as error:
             problems.append(str(error))
     if dots == 4:
-        return Reading(header, {}, 0, tuple(problems))
+        return Subject(token, header, {}, 0, tuple(problems))
     claims = _members("payload", body, len(head) + 2, problems) if dots else {}
     signed = 0
     if dots > 1:
@@ -65,7 +56,7 @@ def read(token: str) -> Reading:
             problems.append(f"the signature is empty, at character {start}")
         elif not _fits(header.get("alg"), signed):
             problems.append(f"the signature has {signed} bytes, which no {shown(header['alg'])} signature has")
-    return Reading(header, claims, signed, tuple(problems))
+    return Subject(token, header, claims, signed, tuple(problems))
 
 
 def _fits(alg: object, size: int) -> bool:
