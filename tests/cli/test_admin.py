@@ -79,6 +79,11 @@ def test_keys_are_listed_and_rotated_and_a_revoked_one_is_gone(data: str) -> Non
     assert (states[signing], states[new["kid"]]) == ("revoked", "active")
 
 
+@pytest.mark.parametrize("arguments", [("-h" + "A" * 41,), ("--" + "A" * 41,), ("--", "-w" + "A" * 41)])
+def test_a_kid_that_looks_like_an_option_can_be_revoked_in_an_emergency(data: str, arguments: tuple[str, ...]) -> None:
+    assert "no key of that kid" in jwt("admin", "keys", "revoke", "--data", data, *arguments, code=25)
+
+
 def test_a_session_lives_in_a_file_that_only_its_owner_reads(data: str, url: str, tmp_path: Path) -> None:
     jwt("admin", "users", "add", "grace", "--password-stdin", "--data", data, given=PASSWORD)
     tokens: dict[str, Any] = {"ADMIT_TOKENS": str(tmp_path / "state" / "tokens.json")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., object])
 _where: Final = settings_options("data", "database", "master_key_file", "algorithm", "key_published", "key_reload")
+_THUMBPRINT: Final = re.compile(r"-[A-Za-z0-9_-]{42}")  # RFC 7638, those that look like an option
 _GROUP: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -176,7 +178,15 @@ def rotate_keys(force: bool, as_json: bool, config: Path | None, **flags: Any) -
         print_json(asdict(key))
 
 
-@keys.command("revoke")
+class _TakesKid(click.Command):
+    """A command whose KID may begin with a hyphen, as one thumbprint in 64 does: in an emergency nobody thinks of `--`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        kids = [] if "--" in args else [each for each in args if _THUMBPRINT.fullmatch(each)]
+        return super().parse_args(ctx, [each for each in args if each not in kids] + (["--", *kids] if kids else []))
+
+
+@keys.command("revoke", cls=_TakesKid)
 @click.argument("kid")
 @_where
 def revoke_key(kid: str, config: Path | None, **flags: Any) -> None:
