@@ -1,4 +1,4 @@
-"""The protected header: read strictly, with crit, and with nothing in it that chooses keys (RFC 7515 4, RFC 8725 3)."""
+"""Headers, protected and not: read strictly, with crit, and with nothing in them that chooses keys (RFC 7515 4, RFC 8725 3)."""
 
 from __future__ import annotations
 
@@ -34,13 +34,20 @@ _REGISTERED: Final = frozenset(
 
 
 class Header(msgspec.Struct, frozen=True):
-    """A protected header. `jku`, `jwk`, `x5u` and `x5c` stay in `members`: never fetched, never trusted (RFC 8725 3.10)."""
+    """A header. `jku`, `jwk`, `x5u` and `x5c` stay in `members`: never fetched, never trusted (RFC 8725 3.10)."""
 
     alg: str
     kid: str | None
     typ: str | None
     """In lower case and without `application/` (RFC 7515 4.1.9), or None."""
     members: dict[str, Any]
+    unprotected: frozenset[str] = frozenset()
+    """The names among `members` that no signature covers: only JSON serializations have any."""
+
+    @property
+    def b64(self) -> bool:
+        """Whether the payload is signed in base64url (RFC 7797 3)."""
+        return self.members.get("b64") is not False
 
 
 def parse(segment: bytes, *, understood: frozenset[str] = frozenset()) -> Header:
@@ -49,18 +56,43 @@ def parse(segment: bytes, *, understood: frozenset[str] = frozenset()) -> Header
     `understood` names the extensions whose meaning the caller enforces. Raises MalformedToken for anything not strict:
     encoding, JSON, types, and a crit that is empty, repeats itself, names registered, absent or unknown parameters.
     """
+    members = _read(segment)
+    _check_crit(members, understood)
+    return _header(members, frozenset())
+
+
+def join(
+    protected: bytes | None, unprotected: Mapping[str, Any], *, understood: frozenset[str] = frozenset()
+) -> Header:
+    """The header of a JSON serialization: a protected segment, if there is one, and members that nothing protects.
+
+    Raises MalformedToken as `parse` does, and for a name on both sides, or crit or b64 among the unprotected
+    (RFC 7515 4.1.11, 7.2.1; RFC 7797 3).
+    """
+    members = {} if protected is None else _read(protected)
+    if members.keys() & unprotected.keys():
+        raise MalformedToken("the protected and the unprotected header share a name (RFC 7515 7.2.1)")
+    if "crit" in unprotected or "b64" in unprotected:
+        raise MalformedToken("crit and b64 belong into the protected header (RFC 7515 4.1.11, RFC 7797 3)")
+    _check_crit(members, understood)
+    return _header(members | dict(unprotected), frozenset(unprotected))
+
+
+def _read(segment: bytes) -> dict[str, Any]:
     try:
-        members = json_object(b64url_decode(segment))
+        return json_object(b64url_decode(segment))
     except MalformedToken as error:
         raise MalformedToken(f"the header is malformed: {error}") from None
+
+
+def _header(members: dict[str, Any], unprotected: frozenset[str]) -> Header:
     alg, kid, typ = members.get("alg"), members.get("kid"), members.get("typ")
     if not isinstance(alg, str):
         raise MalformedToken("the header has no alg, or it is not a string")
     for name in ("kid", "typ", "cty"):
         if name in members and not isinstance(members[name], str):
             raise MalformedToken(f"the header's {name} is not a string")
-    _check_crit(members, understood)
-    return Header(alg, kid, None if typ is None else normal_type(typ), members)
+    return Header(alg, kid, None if typ is None else normal_type(typ), members, unprotected)
 
 
 def normal_type(typ: str) -> str:
@@ -68,26 +100,30 @@ def normal_type(typ: str) -> str:
     return typ.lower().removeprefix("application/")
 
 
-def encode(alg: str, kid: str | None, typ: str | None, others: Mapping[str, object] | None = None) -> bytes:
-    """The base64url segment of a protected header. Raises MalformedToken where `others` repeat alg, kid or typ."""
+def encode(
+    alg: str, kid: str | None, typ: str | None, others: Mapping[str, object] | None = None, *, b64: bool = True
+) -> bytes:
+    """The base64url segment of a protected header. Raises MalformedToken where `others` repeat alg, kid, typ or b64."""
     members: dict[str, object] = {"alg": alg}
     if typ is not None:
         members["typ"] = typ
     if kid is not None:
         members["kid"] = kid
+    if not b64:
+        members |= {"b64": False, "crit": ["b64"]}
     if others:
         if members.keys() & others.keys():
-            raise MalformedToken("alg, kid and typ are set by the key and the kind, not by further header parameters")
+            raise MalformedToken("alg, kid, typ and b64 are set by arguments of their own, not by further parameters")
         members |= others
     return b64url_encode(json_bytes(members))
 
 
 def _check_crit(members: Mapping[str, Any], understood: frozenset[str]) -> None:
+    crit = members.get("crit")
+    if "b64" in members and not (isinstance(crit, list) and "b64" in crit and isinstance(members["b64"], bool)):
+        raise MalformedToken("b64 is true or false, and named in crit (RFC 7797 3, 6)")
     if "crit" not in members:
-        if "b64" in members:
-            raise MalformedToken("the header has b64 without naming it in crit (RFC 7797 6)")
         return
-    crit = members["crit"]
     if not isinstance(crit, list) or not crit or not all(isinstance(name, str) for name in crit):
         raise MalformedToken("crit is not a non-empty list of strings (RFC 7515 4.1.11)")
     for name in crit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,9 @@ from admit.jose import header as headers
 from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode
 from admit.jose.header import Header
 from admit.jose.keys import Key, KeySet
+
+UNENCODED: Final = frozenset(("b64",))
+"""The extension of RFC 7797, for `understood`. No JWT has it (RFC 7797 7)."""
 
 
 class Jws(msgspec.Struct, frozen=True):
@@ -49,25 +53,59 @@ def split(token: str | bytes, limit: int = MAX_TOKEN) -> tuple[bytes, bytes, byt
 
 
 def sign(
-    key: Key, payload: bytes, *, typ: str | None = None, header: Mapping[str, object] | None = None, kid: bool = True
+    key: Key,
+    payload: bytes,
+    *,
+    typ: str | None = None,
+    header: Mapping[str, object] | None = None,
+    kid: bool = True,
+    b64: bool = True,
 ) -> str:
-    """A compact JWS of `payload`. `typ` and further `header` parameters are protected; `kid=False` leaves the kid out."""
-    head = headers.encode(key.alg, key.kid if kid else None, typ, header)
-    headers.parse(head)  # what a verifier would refuse is not written either
-    signing_input = head + b"." + b64url_encode(payload)
+    """A compact JWS of `payload`. `typ` and further `header` parameters are protected; `kid=False` leaves the kid out.
+
+    `b64=False` writes the payload as it is (RFC 7797 5.2): printable ASCII without a dot, or MalformedToken is raised.
+    """
+    head = protected(key, typ=typ, header=header, kid=kid, b64=b64)
+    signing_input = head + b"." + (b64url_encode(payload) if b64 else _bare(payload))
     return (signing_input + b"." + key.sign(signing_input)).decode("ascii")
 
 
-def verify(token: str | bytes, keys: KeySet | Key, *, typ: str | None = None, limit: int = MAX_TOKEN) -> Jws:
+def protected(key: Key, *, typ: str | None, header: Mapping[str, object] | None, kid: bool, b64: bool = True) -> bytes:
+    """The protected header of what `key` signs, in base64url; what a verifier would refuse is not written either."""
+    head = headers.encode(key.alg, key.kid if kid else None, typ, header, b64=b64)
+    headers.parse(head, understood=frozenset() if b64 else UNENCODED)
+    return head
+
+
+def verify(
+    token: str | bytes,
+    keys: KeySet | Key,
+    *,
+    typ: str | None = None,
+    limit: int = MAX_TOKEN,
+    understood: frozenset[str] = frozenset(),
+) -> Jws:
     """The payload of a compact JWS whose signature holds.
 
-    `typ`, where given, must be the header's own. Raises MalformedToken, WrongType, UnknownKey or BadSignature. What the
-    payload means, and for whom, is for the caller to judge: use Verifier for tokens.
+    `typ`, where given, must be the header's own. `understood` names the crit extensions that the caller enforces; with
+    `UNENCODED` payloads may stand as they are (RFC 7797). Raises MalformedToken, WrongType, UnknownKey or BadSignature.
+    What the payload means, and for whom, is for the caller to judge: use Verifier for tokens.
     """
     signing_input, head, body, signature = split(token, limit)
-    header = headers.parse(head)
-    if typ is not None and header.typ != headers.normal_type(typ):
-        raise WrongType(f"typ is {shown(header.typ)}, expected {shown(typ)}")
+    header = headers.parse(head, understood=understood)
+    check_type(header, typ)
     key = (KeySet([keys]) if isinstance(keys, Key) else keys).find(header.alg, header.kid)
     key.check(signing_input, signature)
-    return Jws(header, b64url_decode(body), key)
+    return Jws(header, b64url_decode(body) if header.b64 else _bare(body), key)
+
+
+def check_type(header: Header, typ: str | None) -> None:
+    """Raise WrongType where `typ` is expected and the header's own is another, or is not protected."""
+    if typ is not None and ("typ" in header.unprotected or header.typ != headers.normal_type(typ)):
+        raise WrongType(f"typ is {shown(header.typ)}, expected {shown(typ)} in the protected header")
+
+
+def _bare(payload: bytes) -> bytes:
+    if b"." in payload or not all(0x20 <= byte < 0x7F for byte in payload):
+        raise MalformedToken("an unencoded payload in a compact JWS is printable ASCII without dots (RFC 7797 5.2)")
+    return payload

@@ -1,0 +1,196 @@
+"""JWS in JSON: flattened and general, with several signatures and unprotected headers (RFC 7515 7.2, RFC 7797)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from admit.errors import ConfigurationError, InvalidToken, MalformedToken, UnknownKey
+from admit.jose import header as headers
+from admit.jose.detached import signing_input
+from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, json_bytes, json_object
+from admit.jose.header import Header
+from admit.jose.jws import UNENCODED, check_type, protected
+from admit.jose.keys import Key, KeySet
+
+
+@dataclass(frozen=True, slots=True)
+class Signatory:
+    """One who signs: the key, and what the headers say beside its alg (always protected) and its kid."""
+
+    key: Key
+    typ: str | None = None
+    header: Mapping[str, object] | None = None
+    """Further protected parameters."""
+    unprotected: Mapping[str, object] | None = None
+    kid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature of a document that holds. `index` is its place there."""
+
+    index: int
+    header: Header
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class SignedDocument:
+    """A payload, who signed it, and which signatures did not hold (always none under `need="all"`)."""
+
+    payload: bytes
+    signatures: tuple[Signature, ...]
+    refused: tuple[tuple[int, InvalidToken], ...]
+
+
+def sign_flattened(signatory: Signatory | Key, payload: bytes, *, detached: bool = False, b64: bool = True) -> str:
+    """A flattened JWS (RFC 7515 7.2.2). `detached` leaves the payload out; `b64=False` writes it as text (RFC 7797)."""
+    return _written(_body(payload, detached, b64) | _signed(signatory, payload, b64))
+
+
+def sign_general(
+    signatories: Iterable[Signatory | Key], payload: bytes, *, detached: bool = False, b64: bool = True
+) -> str:
+    """A general JWS with a signature of each (RFC 7515 7.2.1). Raises ConfigurationError where there is nobody."""
+    signatures = [_signed(one, payload, b64) for one in signatories]
+    if not signatures:
+        raise ConfigurationError("a signed document needs somebody who signs")
+    return _written(_body(payload, detached, b64) | {"signatures": signatures})
+
+
+def verify(
+    document: str | bytes,
+    keys: Key | KeySet | Sequence[Key | KeySet],
+    *,
+    need: Literal["all"] | int = "all",
+    payload: bytes | None = None,
+    typ: str | None = None,
+    limit: int = MAX_TOKEN,
+    understood: frozenset[str] = UNENCODED,
+) -> SignedDocument:
+    """The payload of a flattened or general JWS, and whose signatures hold.
+
+    `need` is `"all"`: each signature in the document holds, under a key given here; or a number: the signatures of at
+    least that many different keys hold, and `.refused` tells of the others. `payload` is for a document without one,
+    `typ` must be in each protected header, `limit` is in bytes. Raises the error of the first signature that does not
+    hold: MalformedToken, WrongType, UnknownKey or BadSignature (RFC 7515 5.2).
+    """
+    if need != "all" and (type(need) is not int or need < 1):
+        raise ConfigurationError('need is "all", or how many different keys must have signed, from 1')
+    members = _document(document, limit)
+    entries = _entries(members)
+    own = _own_payload(members, payload)
+    held: list[Signature] = []
+    refused: list[tuple[int, InvalidToken]] = []
+    payloads: set[bytes] = set()
+    for index, entry in enumerate(entries):
+        head, header = _header_of(entry, understood)
+        body = _content(own, payload, header.b64)
+        payloads.add(body)
+        try:
+            check_type(header, typ)
+            key = _find(keys, header)
+            key.check(signing_input(head, body, b64=header.b64), _text(entry, "signature"))
+        except InvalidToken as error:
+            if need == "all":
+                raise
+            refused.append((index, error))
+        else:
+            held.append(Signature(index, header, key))
+    if len({signature.header.b64 for signature in held}) > 1 or len(payloads) != 1:
+        raise MalformedToken("the signatures of one document differ in b64 (RFC 7797 3)")
+    # One key may sign twice, or stand under two kids: it counts once.
+    if need != "all" and len({signature.key.thumbprint() for signature in held}) < need:
+        raise refused[0][1] if refused else UnknownKey(f"fewer than {need} different keys signed this document")
+    return SignedDocument(payloads.pop(), tuple(held), tuple(refused))
+
+
+def _written(members: Mapping[str, object]) -> str:
+    return json_bytes(members).decode()
+
+
+def _body(payload: bytes, detached: bool, b64: bool) -> dict[str, object]:
+    if detached:
+        return {}
+    try:
+        return {"payload": (b64url_encode(payload) if b64 else payload).decode()}
+    except UnicodeDecodeError:
+        raise MalformedToken("an unencoded payload in JSON is UTF-8; detach it, or encode it (RFC 7797 3)") from None
+
+
+def _signed(signatory: Signatory | Key, payload: bytes, b64: bool) -> dict[str, object]:
+    one = Signatory(signatory) if isinstance(signatory, Key) else signatory
+    head = protected(one.key, typ=one.typ, header=one.header, kid=one.kid, b64=b64)
+    unprotected = dict(one.unprotected or {})
+    headers.join(head, unprotected, understood=UNENCODED)
+    signature = one.key.sign(signing_input(head, payload, b64=b64)).decode()
+    header = {"header": unprotected} if unprotected else {}
+    return {"protected": head.decode(), **header, "signature": signature}
+
+
+def _document(document: str | bytes, limit: int) -> dict[str, Any]:
+    if type(document) is not str and type(document) is not bytes:
+        raise MalformedToken(f"a JWS in JSON is text, not {type(document).__name__}")
+    if len(document) > limit:
+        raise MalformedToken(f"the document has {len(document)} characters, at most {limit} are read")
+    return json_object(document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document)
+
+
+def _entries(members: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The signatures, each with its headers; a document that could be read as two forms is refused."""
+    if "ciphertext" in members:
+        raise MalformedToken("an encrypted document (JWE) where a signed one is expected")
+    if "signatures" not in members:
+        return [dict(members)]
+    if {"signature", "protected", "header"} & members.keys():
+        raise MalformedToken("a JWS is flattened or general, not both (RFC 7515 7.2.2)")
+    entries = members["signatures"]
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise MalformedToken("signatures is not a non-empty list of objects (RFC 7515 7.2.1)")
+    return entries
+
+
+def _own_payload(members: Mapping[str, Any], detached: bytes | None) -> bytes | None:
+    if ("payload" in members) == (detached is not None):
+        raise MalformedToken("the payload is in the document, or detached and given beside it: not both, not neither")
+    return None if detached is not None else _text(members, "payload")
+
+
+def _text(members: Mapping[str, Any], name: str) -> bytes:
+    value = members.get(name)
+    if not isinstance(value, str):
+        raise MalformedToken(f"{name} is missing or is not a string (RFC 7515 7.2.1)")
+    return value.encode()
+
+
+def _header_of(entry: Mapping[str, Any], understood: frozenset[str]) -> tuple[bytes, Header]:
+    head = _text(entry, "protected") if "protected" in entry else None
+    unprotected = entry.get("header", {})
+    if head == b"" or not isinstance(unprotected, dict) or ("header" in entry and not unprotected):
+        raise MalformedToken("an empty header is left out, and header is an object (RFC 7515 7.2.1)")
+    return head or b"", headers.join(head, unprotected, understood=understood)
+
+
+def _content(own: bytes | None, detached: bytes | None, b64: bool) -> bytes:
+    if own is None:
+        return detached or b""
+    return b64url_decode(own) if b64 else own
+
+
+def _find(keys: Key | KeySet | Sequence[Key | KeySet], header: Header) -> Key:
+    """The one key for that header among all that were given."""
+    sources = [keys] if isinstance(keys, Key | KeySet) else keys
+    found: list[Key] = []
+    problem: InvalidToken = UnknownKey("no key was given")
+    for source in sources:
+        try:
+            found.append((KeySet([source]) if isinstance(source, Key) else source).find(header.alg, header.kid))
+        except InvalidToken as error:
+            problem = error
+    if not found:
+        raise problem
+    if any(key != found[0] for key in found):
+        raise UnknownKey("more than one of the keys given fits this signature")
+    return found[0]
