@@ -373,3 +373,11 @@ def test_a_key_is_found_by_kid_and_must_have_the_headers_algorithm() -> None:
     assert keys.find("RS256", None).kid == "r"
     with pytest.raises(UnknownKey):
         keys.find("PS256", None)
+
+
+def test_keys_under_one_kid_are_equal_only_where_their_material_is() -> None:
+    for alg in ("HS256", "ES256"):
+        one, other = Key.generate(alg, kid="k"), Key.generate(alg, kid="k")
+        assert one == Key.from_jwk(one.to_jwk(private=True))
+        assert one != other
+        assert one != one.kid

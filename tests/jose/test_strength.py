@@ -448,3 +448,12 @@ def test_an_algorithm_that_is_not_a_string_makes_no_key(alg: Any) -> None:
         Key.from_secret(bytes(64), alg)
     with pytest.raises(ConfigurationError):
         Key.from_pem(key("ES256").to_pem(), alg)
+
+
+def test_a_private_rsa_key_without_primes_is_bounded() -> None:
+    members = key("RS256").to_jwk(private=True)
+    bare = {name: value for name, value in members.items() if name not in ("p", "q", "dp", "dq", "qi")}
+    assert Key.from_jwk(bare) == key("RS256")
+    long = b64(bytes((0x80, *bytes(511), 1)))
+    with pytest.raises(InvalidKey, match="with its primes"):
+        Key.from_jwk(bare | {"n": long, "d": long})

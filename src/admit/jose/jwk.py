@@ -42,6 +42,7 @@ _THUMBPRINT: Final = {
     "AKP": ("alg", "kty", "pub"),
 }
 _RSA_BYTES: Final = 1024  # 8192 bits
+_RSA_BITS_WITHOUT_PRIMES: Final = 4096  # finding the primes of longer keys takes seconds
 PRIVATE_MEMBERS: Final = frozenset(("k", "d", "p", "q", "dp", "dq", "qi", "oth", "priv"))
 
 
@@ -151,6 +152,8 @@ def _read_rsa(jwk: Mapping[str, Any]) -> Material:
         return None, numbers.public_key()
     d = _number(jwk, "d", _RSA_BYTES)
     if {"p", "q", "dp", "dq", "qi"}.isdisjoint(jwk):
+        if numbers.n.bit_length() > _RSA_BITS_WITHOUT_PRIMES:
+            raise InvalidKey(f"a private RSA key over {_RSA_BITS_WITHOUT_PRIMES} bits comes with its primes")
         p, q = sorted(rsa.rsa_recover_prime_factors(numbers.n, numbers.e, d), reverse=True)
         dp, dq, qi = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
     else:

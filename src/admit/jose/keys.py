@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from hmac import compare_digest
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
@@ -182,11 +183,13 @@ class Key:
         """Whether a header's `alg` is this key's algorithm or its alias; case matters."""
         return alg == self.algorithm.name or alg in self.algorithm.aliases
 
-    def _identity(self) -> tuple[str, str, bool, frozenset[str] | None, str]:
-        return self.algorithm.name, self.kid, self.private, self.key_ops, self.thumbprint()
+    def _identity(self) -> tuple[str, str, bool, frozenset[str] | None]:
+        return self.algorithm.name, self.kid, self.private, self.key_ops
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and self._identity() == other._identity()
+        if not isinstance(other, Key) or self._identity() != other._identity():
+            return False
+        return compare_digest(self.thumbprint(), other.thumbprint())  # that of a secret tells about the secret
 
     def __hash__(self) -> int:
         return hash(self._identity()[:2])

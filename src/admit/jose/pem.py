@@ -6,7 +6,6 @@ from binascii import a2b_base64
 from contextlib import suppress
 from typing import Any, Final
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm as NotBuiltIn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, PublicFormat
@@ -25,7 +24,7 @@ def read(data: bytes, password: bytes | None = None) -> Material:
     """
     _check_size(data)
     if b"-----BEGIN CERTIFICATE-----" in data:
-        return None, _load(lambda: x509.load_pem_x509_certificate(data).public_key())
+        return None, _load(lambda: _certificate_key(data, "PEM"))
     if b"PRIVATE KEY-----" in data:
         private = _load(lambda: serialization.load_pem_private_key(data, password))
         return private, private.public_key()
@@ -40,7 +39,7 @@ def read_der(data: bytes, password: bytes | None = None) -> Material:
     for load in (
         lambda: serialization.load_der_private_key(data, password),
         lambda: serialization.load_der_public_key(data),
-        lambda: x509.load_der_x509_certificate(data).public_key(),
+        lambda: _certificate_key(data, "DER"),
     ):
         try:
             key: Any = _load(load)
@@ -91,10 +90,20 @@ def _check_size(data: bytes) -> None:
         raise InvalidKey(f"the key document has {len(data)} bytes, at most {MAX_PEM} are read")
 
 
+def _certificate_key(data: bytes, encoding: str) -> Any:
+    from cryptography import x509  # only here: it takes longer to load than the rest of Admit's core
+
+    load = x509.load_pem_x509_certificate if encoding == "PEM" else x509.load_der_x509_certificate
+    try:
+        return load(data).public_key()
+    except x509.InvalidVersion:
+        raise ValueError("a certificate of an unknown version") from None
+
+
 def _load(load: Any) -> Any:
     try:
         return load()
-    except (ValueError, TypeError, NotBuiltIn, OverflowError, x509.InvalidVersion):
+    except (ValueError, TypeError, NotBuiltIn, OverflowError):
         # The library's message may describe the password or quote the input.
         raise InvalidKey(
             "the key cannot be read: damaged, of an unknown kind, or its password is missing or wrong"
