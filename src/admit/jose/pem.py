@@ -91,7 +91,7 @@ def _check_size(data: bytes) -> None:
 
 
 def _certificate_key(data: bytes, encoding: str) -> Any:
-    from cryptography import x509  # only here: it takes longer to load than the rest of Admit's core
+    from cryptography import x509  # only here: most programs never read a certificate
 
     load = x509.load_pem_x509_certificate if encoding == "PEM" else x509.load_der_x509_certificate
     try:
