@@ -231,7 +231,7 @@ RULES: Final = (
         "error",
         "A claim is named like a secret, or holds a private key. A payload is encoded, not encrypted: whoever holds the token reads"
         " it.",
-        "Leave it out; where it has to travel, encrypt the token: `jwt encrypt`.",
+        "Leave it out; where it has to travel, encrypt the token (RFC 7516).",
         _secret,
     ),
     Rule(
