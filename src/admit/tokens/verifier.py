@@ -81,7 +81,8 @@ class Verifier(Generic[E]):
     kind: what kind of token (RFC 9068 access tokens by default). extra: a type that msgspec converts to; the claims are
     given as it in `claims.extra`. required: further claims that must be there. revocations: what was cut off.
     leeway: how long after exp a token still passes (at most 60 s). skew: by how much nbf and iat may lie in the future.
-    max_lifetime: the longest exp - iat, in place of the kind's own. cache: how many verified tokens to remember; 0 for none.
+    max_lifetime: the longest exp - iat, in place of the kind's own.
+    cache: how many verified tokens to remember; 0 for none.
     max_token: bytes.
 
     Raises ConfigurationError where the arguments would leave something unchecked. RFC 7519 7.2.
@@ -142,8 +143,16 @@ class Verifier(Generic[E]):
     ) -> None:
         if not callable(getattr(keys, "current", None)) or not callable(getattr(keys, "missing", None)):
             raise ConfigurationError(f"keys is a KeySet or another KeySource, not {type(keys).__name__}")
-        if cache < 0 or max_token < 1:
-            raise ConfigurationError("cache is 0 or more tokens, max_token at least 1 byte")
+        if type(cache) is not int or type(max_token) is not int or cache < 0 or max_token < 1:
+            raise ConfigurationError("cache is a whole number of tokens, 0 for none; max_token at least 1 byte")
+        if not isinstance(kind, Kind):
+            raise ConfigurationError(f"kind is a Kind, such as ACCESS or PLAIN, not {type(kind).__name__}")
+        if revocations is not None and not callable(getattr(revocations, "check", None)):
+            raise ConfigurationError(
+                f"revocations has a method check(claims), and {type(revocations).__name__} has none"
+            )
+        if not callable(clock):
+            raise ConfigurationError(f"clock is a function that answers seconds since 1970, not {type(clock).__name__}")
         if isinstance(keys, KeySet) and not any(key.key_ops is None or "verify" in key.key_ops for key in keys):
             raise ConfigurationError("none of these keys may verify (key_ops)")
         self.kind = kind
@@ -270,8 +279,12 @@ def _answered() -> RevocationsUnavailable:
     return RevocationsUnavailable("Revocations.check answered instead of raising RevokedToken or returning None")
 
 
-def _seconds(value: timedelta | Unchecked[timedelta]) -> float:
-    return (value.value or timedelta()).total_seconds() if isinstance(value, Unchecked) else value.total_seconds()
+def _duration(value: object, name: str) -> timedelta:
+    """The duration given, Unchecked or not: a number would leave its unit to be guessed, and below zero weakens nothing."""
+    given = value.value or timedelta() if isinstance(value, Unchecked) else value
+    if not isinstance(given, timedelta) or given < timedelta():
+        raise ConfigurationError(f"{name} is a timedelta of 0 or more: write {name}=timedelta(seconds=...)")
+    return given
 
 
 def _strings(value: str | Sequence[str], what: str) -> frozenset[str]:
@@ -283,16 +296,18 @@ def _strings(value: str | Sequence[str], what: str) -> frozenset[str]:
     return frozenset(strings)
 
 
-def _times(
-    kind: Kind, leeway: timedelta | Unchecked[timedelta], skew: timedelta, max_lifetime: timedelta | None
-) -> rules.Rule:
-    for name, given in (("leeway", leeway), ("skew", skew)):
-        if isinstance(given, timedelta) and not timedelta() <= given <= MAX_LEEWAY:
-            raise ConfigurationError(f"{name} is between 0 and 60 s; further only as leeway=Unchecked(...)")
-    longest = kind.max_lifetime if max_lifetime is None else max_lifetime
-    if longest <= timedelta():
+def _times(kind: Kind, leeway: object, skew: object, max_lifetime: object) -> rules.Rule:
+    late, ahead = _duration(leeway, "leeway"), _duration(skew, "skew")
+    if late > MAX_LEEWAY and not isinstance(leeway, Unchecked):
+        raise ConfigurationError("leeway is between 0 and 60 s; further only as leeway=Unchecked(timedelta(...))")
+    if ahead > MAX_LEEWAY or isinstance(skew, Unchecked):
+        raise ConfigurationError("skew is between 0 and 60 s, never Unchecked: set the clocks instead")
+    if isinstance(max_lifetime, Unchecked):
+        raise ConfigurationError("max_lifetime is a timedelta, never Unchecked: say how long is too long")
+    longest = kind.max_lifetime if max_lifetime is None else _duration(max_lifetime, "max_lifetime")
+    if not longest:
         raise ConfigurationError("max_lifetime must be positive")
-    return rules.times(_seconds(leeway), _seconds(skew), longest.total_seconds())
+    return rules.times(late.total_seconds(), ahead.total_seconds(), longest.total_seconds())
 
 
 def _rules(
@@ -302,9 +317,11 @@ def _rules(
     times: rules.Rule,
     required: Iterable[str],
 ) -> Iterable[rules.Rule]:
+    if isinstance(required, str) or not isinstance(required, Iterable):
+        raise ConfigurationError("required is a collection of claim names, such as ('tenant',)")
     names = tuple(required)
-    if isinstance(required, str) or not all(isinstance(name, str) and name for name in names):
-        raise ConfigurationError("required is a collection of claim names")
+    if not all(isinstance(name, str) and name for name in names):
+        raise ConfigurationError("required is a collection of claim names, and each is a non-empty string")
     needed = (kind.required | frozenset(names)) - {"exp"}  # the rules of exp, iss and aud require theirs already
     if not isinstance(issuer, Unchecked):
         yield rules.issuer(_strings(issuer, "issuer"))
