@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -382,3 +383,17 @@ def test_the_thread_ends_with_the_client(issuer: Any) -> None:
     thread.join(5)
     assert not thread.is_alive()
     assert len(client.current()) == 1
+
+
+def test_a_private_key_in_the_set_is_never_taken_apart() -> None:
+    # n, e and d without primes: to recover them from 8192 bits costs the better part of a second.
+    private = Key.generate("RS256").to_jwk(private=True)
+    members = {name: private[name] for name in ("kty", "n", "e", "kid", "alg")}
+    public = Key.from_jwk(members)
+    good = Key.generate("ES256").public()
+    leaked = json.dumps({"keys": [{**members, "d": "AAAA"}, public.to_jwk(), good.to_jwk()]}).encode()
+    keys = read_jwks(
+        leaked, ("ES256", "RS256")
+    )  # that d cannot be read, and its public half is not believed all the same
+    assert list(keys) == [good]
+    assert any("private key" in problem for problem in keys.problems)
