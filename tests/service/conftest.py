@@ -1,7 +1,8 @@
-"""A real service on a real SQLite file, and a clock that a test moves."""
+"""A real service on a real SQLite file or a real PostgreSQL, and a clock that a test moves."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from admit.service.facade import TokenService
+from tests.helpers.postgres import Postgres, missing
 
 MASTER = bytes(range(32))
 START = 1_800_000_000.0
@@ -33,8 +35,34 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
+ON_BOTH = ("test_races", "test_refresh_table", "test_revocation", "test_swap")
+"""The files whose tests run on both databases, but for those that look into SQLite's file by the name of `url`."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    own = inspect.signature(metafunc.function).parameters
+    if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH and "url" in set(metafunc.fixturenames) - set(own):
+        metafunc.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The PostgreSQL of this test process."""
+    if why := missing():
+        pytest.skip(why)
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if getattr(request, "param", "sqlite") == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.database()
     return f"sqlite:///{tmp_path}/auth.db"
 
 

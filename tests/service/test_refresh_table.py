@@ -163,18 +163,15 @@ def test_a_replayed_token_revokes_only_its_own_session_and_says_so(
 def test_a_token_from_before_a_restored_backup_is_refused_and_ends_nothing(
     service: TokenService, alice: str, clock: MovableClock
 ) -> None:
-    import sqlite3
+    from sqlalchemy import select, update
+
+    from admit.service.schema import sessions as table
 
     first = service.login("alice", PASSWORD)
-    database = service._storage.url.database
-    assert database
-    with sqlite3.connect(database) as connection:
-        backup = connection.execute("SELECT hash, generation, rotated_at FROM admit_sessions").fetchone()
-        second = service.refresh(first.refresh_token)
-        connection.execute(
-            "UPDATE admit_sessions SET hash = ?, generation = ?, rotated_at = ?, previous = NULL", backup
-        )
-    connection.close()
+    kept = select(table.c.hash, table.c.generation, table.c.rotated_at, table.c.previous)
+    backup = dict(service._core.read(lambda tx: tx.execute(kept).mappings().one()))
+    second = service.refresh(first.refresh_token)
+    service._core.write(lambda tx: tx.execute(update(table).values(backup)))
     with pytest.raises(InvalidGrant):
         service.refresh(second.refresh_token)
     assert [event.event for event in service.audit(sub=alice)][-1] == "session.ahead"

@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError as NotYet
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from admit.clock import Clock, system_clock
@@ -24,23 +24,33 @@ T = TypeVar("T")
 _BUSY_SECONDS: Final = 5  # how long another process may hold SQLite's write lock before a call gives up
 _ANSWER_SECONDS: Final = 30  # how long a call waits for its group's commit
 _ATTEMPTS: Final = 8  # of a PostgreSQL transaction that lost to another one
-_LOST: Final = frozenset(
-    ("40001", "40P01", "23505")
-)  # serialization failure, deadlock, a row inserted at the same time
+_LOST: Final = frozenset(("40001", "40P01", "23505"))
+"""Serialization failure, deadlock, a row inserted at the same time: run again, the transaction sees what won."""
 _READERS: Final = 48  # connections, more than anyio's 40 worker threads
+_POOL: Final = 12
+"""Connections of one process: eight processes fit into PostgreSQL's default of 100, and two cores are busy with fewer."""
+_WAIT_SECONDS: Final = 5  # for a connection of the pool, for a new one, and for a lock
 
 
 class Tx:
     """One transaction: its connection and the time it decides by; and, for after its commit, the audit events to tell
     and whether it moved the feed or the keys."""
 
-    __slots__ = ("connection", "events", "execute", "moved", "now")
+    __slots__ = ("_clock", "_now", "connection", "events", "execute", "moved")
 
-    def __init__(self, connection: Connection, now: int) -> None:
-        self.connection, self.now = connection, now
+    def __init__(self, connection: Connection, clock: Callable[[Connection], int]) -> None:
+        self.connection, self._clock = connection, clock
         self.execute = connection.execute
         self.events: list[AuditEvent] = []
         self.moved = False
+        self._now: int | None = None
+
+    @property
+    def now(self) -> int:
+        """Milliseconds of the database's clock, asked for once: on PostgreSQL it is a round trip."""
+        if self._now is None:
+            self._now = self._clock(self.connection)
+        return self._now
 
 
 class _InProcess:
@@ -48,6 +58,7 @@ class _InProcess:
 
     def __init__(self, engine: Engine, writer: Writer | None) -> None:
         self.engine, self.writer = engine, writer
+        self.reader = engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 class Storage:
@@ -74,10 +85,9 @@ class Storage:
         self._home = os.getpid()
 
     def read(self, query: Callable[[Tx], T]) -> T:
-        """What `query` answers. On SQLite each of its statements sees the newest commit."""
+        """What `query` answers. Each of its statements sees the newest commit; it may run more than once."""
         try:
-            with self._process().engine.connect() as connection:
-                return query(Tx(connection, self._now(connection)))
+            return self._again(lambda process: self._queried(process.reader, query))
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise _unavailable(error) from None
 
@@ -86,11 +96,8 @@ class Storage:
 
         taken: raised where a unique value exists already. Raises StorageUnavailable.
         """
-        process = self._process()
         try:
-            if process.writer is not None:
-                return process.writer.run(lambda connection: self._changed(connection, change), _ANSWER_SECONDS)
-            return self._retried(process.engine, change, taken is None)
+            return self._again(lambda process: self._written(process, change, taken is None))
         except IntegrityError as error:
             raise (taken or _unavailable(error)) from None
         except (SQLAlchemyError, sqlite3.Error, NotYet) as error:
@@ -105,20 +112,37 @@ class Storage:
             if process.engine is not self._given:
                 process.engine.dispose()
 
-    def _changed(self, connection: Connection, change: Callable[[Tx], T]) -> tuple[T, Tx]:
-        tx = Tx(connection, self._now(connection))
-        return change(tx), tx
+    def _again(self, work: Callable[[_InProcess], T]) -> T:
+        """Once more where a connection of the pool turns out to be dead: the first to notice empties the whole pool."""
+        try:
+            return work(self._process())
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return work(self._process())
 
-    def _retried(self, engine: Engine, change: Callable[[Tx], T], again: bool) -> tuple[T, Tx]:
+    def _written(self, process: _InProcess, change: Callable[[Tx], T], again: bool) -> tuple[T, Tx]:
+        if process.writer is not None:
+            return process.writer.run(lambda connection: self._changed(connection, change), _ANSWER_SECONDS)
         for _ in range(_ATTEMPTS):
             try:
-                with engine.begin() as connection:
-                    return self._changed(connection, change)
+                with process.engine.connect() as connection:
+                    answer = self._changed(connection, change)
+                    _commit(connection)
+                    return answer
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _LOST or not again:
                     raise
                 last = error
         raise last
+
+    def _changed(self, connection: Connection, change: Callable[[Tx], T]) -> tuple[T, Tx]:
+        tx = Tx(connection, self._now)
+        return change(tx), tx
+
+    def _queried(self, reader: Engine, query: Callable[[Tx], T]) -> T:
+        with reader.connect() as connection:
+            return query(Tx(connection, self._now))
 
     def _now(self, connection: Connection) -> int:
         if self._clock is not None:
@@ -132,10 +156,8 @@ class Storage:
         process = self._processes.get(pid)
         if process is None:
             if pid != self._home:
-                self._home, self._opening = (
-                    pid,
-                    Lock(),
-                )  # a lock may have been held by a thread that the fork left behind
+                # A lock may have been held by a thread that the fork left behind.
+                self._home, self._opening = pid, Lock()
             with self._opening:
                 process = self._processes.get(pid) or self._processes.setdefault(
                     pid, self._open(forked=bool(self._processes))
@@ -148,7 +170,7 @@ class Storage:
                 if forked:
                     self._given.dispose(close=False)
                 return _InProcess(self._given, None)
-            return _InProcess(create_engine(self.url, pool_size=16, max_overflow=32, hide_parameters=True), None)
+            return _InProcess(_postgres(self.url), None)
         engine = create_engine(
             self.url,
             isolation_level="AUTOCOMMIT",
@@ -160,6 +182,38 @@ class Storage:
         )
         event.listen(engine, "connect", _prepare)
         return _InProcess(engine, Writer(engine))
+
+
+def _commit(connection: Connection) -> None:
+    try:
+        connection.commit()
+    except DBAPIError as error:
+        if error.connection_invalidated:  # whether it was committed, nobody here knows: it must not run again
+            raise _unavailable(error) from None
+        raise
+
+
+def _postgres(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=_POOL,
+        max_overflow=0,
+        pool_timeout=_WAIT_SECONDS,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        connect_args={"connect_timeout": _WAIT_SECONDS},
+    )
+    event.listen(engine, "connect", _bound)
+    return engine
+
+
+def _bound(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    # A process that is stopped amid a transaction must not hold the rows of the others for ever.
+    connection.execute(
+        f"SET lock_timeout = '{_WAIT_SECONDS}s'; SET statement_timeout = '{2 * _WAIT_SECONDS}s';"
+        f"SET idle_in_transaction_session_timeout = '{2 * _WAIT_SECONDS}s'"
+    )
+    connection.commit()
 
 
 def _prepare(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
