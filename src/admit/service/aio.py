@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from admit.service.clients import FIRST_PARTY
+from admit.service.storage import POOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 E = TypeVar("E")
 _THREADS = 40
-"""At once, fewer than the pool's connections."""
+"""At once on SQLite, where a commit is shared; on PostgreSQL as many as the pool has connections."""
 _HASHES = 8
 """Calls that hash a password, at once: they queue apart, so that a burst of logins leaves refreshes their threads."""
 
@@ -47,7 +48,9 @@ class AsyncTokenService:
 
     def __init__(self, service: TokenService) -> None:
         self.sync = service
-        self._threads = threads = _Threads(CapacityLimiter(_THREADS), CapacityLimiter(_HASHES))
+        self._threads = threads = _Threads(
+            CapacityLimiter(_THREADS if service._storage.sqlite else POOL), CapacityLimiter(_HASHES)
+        )
         self.users = AsyncUsers(service.users, threads)
         self.clients = AsyncClients(service.clients, threads)
         self.keys = AsyncKeys(service.keys, threads)

@@ -46,9 +46,9 @@ class Core:
         """What `query` answers. Raises StorageUnavailable."""
         return self.storage.read(query)
 
-    def write(self, change: Callable[[Tx], T], *, taken: AdmitError | None = None) -> T:
+    def write(self, change: Callable[[Tx], T], *, taken: AdmitError | None = None, single: bool = False) -> T:
         """What `change` answers, once committed; then this process's view follows and the hook hears the events."""
-        value, tx = self.storage.write(change, taken=taken)
+        value, tx = self.storage.write(change, taken=taken, single=single)
         if tx.moved:
             with contextlib.suppress(AdmitError):  # it is committed; the view catches up by itself
                 self.follower.look()

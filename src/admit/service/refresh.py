@@ -102,7 +102,8 @@ def _exchange(
         if not core.write(
             lambda tx: sessions.swap(
                 tx, old, new, client_id=client.id, sealed=sealed, now=now, grace=grace, idle_until=idle_until
-            )
+            ),
+            single=True,
         ):
             return None
         text = new.text

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import RowMapping, and_, bindparam, insert, select, update
 
 from admit.service import audit, revocation
+from admit.service.prepared import Prepared
 from admit.service.results import Session
 from admit.service.schema import sessions, users
+from admit.service.storage import Now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +47,7 @@ class Windows(NamedTuple):
     retry: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A session as the table below looks at it. Times are milliseconds."""
 
@@ -141,7 +143,7 @@ def classify(row: Row, presented: Presented, now: int, windows: Windows) -> Outc
 
 
 # The compare-and-swap. It repeats what classify saw, against whatever changed since.
-_SWAP = (
+_SWAP: Final = Prepared(
     update(sessions)
     .where(
         sessions.c.id == bindparam("session"),
@@ -172,11 +174,14 @@ _SWAP = (
 _SEEN = update(sessions).where(
     sessions.c.id == bindparam("session"), sessions.c.hash == bindparam("old"), sessions.c.seen.is_(False)
 )
-_FIND = select(
-    *(column for column in sessions.c if column.name in Row.__dataclass_fields__),
-    users.c.epoch.label("user_epoch"),
-    users.c.disabled_at.label("user_disabled_at"),
-).where(sessions.c.id == bindparam("session"), users.c.id == sessions.c.user_id)
+_FIND: Final = Prepared(
+    select(
+        Now(),
+        *(sessions.c[name] for name in Row.__dataclass_fields__ if name in sessions.c),  # in Row's order
+        users.c.epoch.label("user_epoch"),
+        users.c.disabled_at.label("user_disabled_at"),
+    ).where(sessions.c.id == bindparam("session"), users.c.id == sessions.c.user_id)
+)
 _END = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"), sessions.c.ended_at.is_(None))
@@ -187,8 +192,11 @@ _END = (
 
 def find(tx: Tx, session_id: str) -> Row | None:
     """The session of that id, with its user's standing."""
-    row = tx.execute(_FIND, {"session": session_id}).mappings().one_or_none()
-    return None if row is None else Row(**row)
+    row = _FIND.row(tx.connection, {"session": session_id})
+    if row is None:
+        return None
+    tx.told(row[0])
+    return Row(*row[1:])
 
 
 def add(tx: Tx, row: dict[str, Any]) -> None:
@@ -209,7 +217,7 @@ def swap(
 ) -> bool:
     """Rotate, if the session still stands as it was classified at `now`. False: lost to somebody else."""
     values = {"session": old.session_id, "old": old.hash, "new": new.hash, "client": client_id, "sealed": sealed}
-    return tx.execute(_SWAP, values | {"now": now, "ripe": now - grace, "idle": idle_until}).scalar() is not None
+    return _SWAP.row(tx.connection, values | {"now": now, "ripe": now - grace, "idle": idle_until}) is not None
 
 
 def mark_seen(tx: Tx, token: RefreshToken, now: int) -> None:

@@ -8,8 +8,10 @@ from concurrent.futures import TimeoutError as NotYet
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, BigInteger, Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from admit.clock import Clock, system_clock
 from admit.errors import AdmitError, ConfigurationError, StorageUnavailable
@@ -17,6 +19,8 @@ from admit.service.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlalchemy.sql.compiler import SQLCompiler
 
     from admit.service.results import AuditEvent
 
@@ -27,38 +31,64 @@ _ATTEMPTS: Final = 8  # of a PostgreSQL transaction that lost to another one
 _LOST: Final = frozenset(("40001", "40P01", "23505"))
 """Serialization failure, deadlock, a row inserted at the same time: run again, the transaction sees what won."""
 _READERS: Final = 48  # connections, more than anyio's 40 worker threads
-_POOL: Final = 12
-"""Connections of one process: eight processes fit into PostgreSQL's default of 100, and two cores are busy with fewer."""
+POOL: Final = 16
+"""PostgreSQL connections of one process at work: six processes fit into its default of 100."""
+_SPARE: Final = 4  # for the follower, and logins whose password was right
 _WAIT_SECONDS: Final = 5  # for a connection of the pool, for a new one, and for a lock
+
+
+class Now(FunctionElement[int]):
+    """The database's clock as a column beside others, which spares asking for it (Tx.told); NULL on SQLite."""
+
+    inherit_cache = True
+    type = BigInteger()
+    name = "now"
+
+
+@compiles(Now)
+def _nowhere(element: Now, compiler: SQLCompiler, **_: object) -> str:  # noqa: ARG001 - SQLAlchemy's signature
+    return "NULL"  # SQLite lives in this process: its clock is this one's
+
+
+@compiles(Now, "postgresql")
+def _milliseconds(element: Now, compiler: SQLCompiler, **_: object) -> str:  # noqa: ARG001 - SQLAlchemy's signature
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 
 class Tx:
     """One transaction: its connection and the time it decides by; and, for after its commit, the audit events to tell
     and whether it moved the feed or the keys."""
 
-    __slots__ = ("_clock", "_now", "connection", "events", "execute", "moved")
+    __slots__ = ("_now", "connection", "events", "execute", "moved")
 
-    def __init__(self, connection: Connection, clock: Callable[[Connection], int]) -> None:
-        self.connection, self._clock = connection, clock
+    def __init__(self, connection: Connection, now: int | None) -> None:
+        self.connection, self._now = connection, now
         self.execute = connection.execute
         self.events: list[AuditEvent] = []
         self.moved = False
-        self._now: int | None = None
 
     @property
     def now(self) -> int:
-        """Milliseconds of the database's clock, asked for once: on PostgreSQL it is a round trip."""
+        """Milliseconds of the database's clock, asked for once."""
         if self._now is None:
-            self._now = self._clock(self.connection)
+            self._now = int(self.execute(_ASK).scalar_one())
         return self._now
+
+    def told(self, now: int | None) -> None:
+        """A statement brought the time along (Now)."""
+        if self._now is None:
+            self._now = now
+
+
+_ASK: Final = select(Now())
 
 
 class _InProcess:
     """What belongs to one process: a fork must not share connections, threads or locks with its parent."""
 
     def __init__(self, engine: Engine, writer: Writer | None) -> None:
+        # In autocommit: each statement commits by itself unless _written says BEGIN. So a read is one round trip.
         self.engine, self.writer = engine, writer
-        self.reader = engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 class Storage:
@@ -87,16 +117,21 @@ class Storage:
     def read(self, query: Callable[[Tx], T]) -> T:
         """What `query` answers. Each of its statements sees the newest commit; it may run more than once."""
         try:
-            return self._again(lambda process: self._queried(process.reader, query))
+            return self._again(lambda process: self._queried(process.engine, query))
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise _unavailable(error) from None
 
-    def write(self, change: Callable[[Tx], T], *, taken: AdmitError | None = None) -> tuple[T, Tx]:
+    def write(
+        self, change: Callable[[Tx], T], *, taken: AdmitError | None = None, single: bool = False
+    ) -> tuple[T, Tx]:
         """What `change` answers, and its transaction, once committed. It may run more than once.
 
-        taken: raised where a unique value exists already. Raises StorageUnavailable.
+        taken: raised where a unique value exists already. single: it is one statement, which needs neither BEGIN nor
+        COMMIT around it: two round trips less. Raises StorageUnavailable.
         """
         try:
+            if single and not self.sqlite:
+                return self._lone(change)
             return self._again(lambda process: self._written(process, change, taken is None))
         except IntegrityError as error:
             raise (taken or _unavailable(error)) from None
@@ -109,7 +144,7 @@ class Storage:
         if process is not None:
             if process.writer is not None:
                 process.writer.close()
-            if process.engine is not self._given:
+            if self._given is None:
                 process.engine.dispose()
 
     def _again(self, work: Callable[[_InProcess], T]) -> T:
@@ -127,6 +162,7 @@ class Storage:
         for _ in range(_ATTEMPTS):
             try:
                 with process.engine.connect() as connection:
+                    connection.exec_driver_sql("BEGIN")
                     answer = self._changed(connection, change)
                     _commit(connection)
                     return answer
@@ -136,20 +172,21 @@ class Storage:
                 last = error
         raise last
 
+    def _lone(self, change: Callable[[Tx], T]) -> tuple[T, Tx]:
+        with self._process().engine.connect() as connection:
+            return self._changed(connection, change)
+
     def _changed(self, connection: Connection, change: Callable[[Tx], T]) -> tuple[T, Tx]:
-        tx = Tx(connection, self._now)
+        tx = Tx(connection, self._now())
         return change(tx), tx
 
-    def _queried(self, reader: Engine, query: Callable[[Tx], T]) -> T:
-        with reader.connect() as connection:
-            return query(Tx(connection, self._now))
+    def _queried(self, engine: Engine, query: Callable[[Tx], T]) -> T:
+        with engine.connect() as connection:
+            return query(Tx(connection, self._now()))
 
-    def _now(self, connection: Connection) -> int:
-        if self._clock is not None:
-            return int(self._clock() * 1000)
-        if self.sqlite:
-            return int(system_clock() * 1000)  # SQLite lives in this process: its clock is this one
-        return int(connection.execute(select(func.extract("epoch", func.clock_timestamp()) * 1000)).scalar_one())
+    def _now(self) -> int | None:
+        clock = self._clock or (system_clock if self.sqlite else None)
+        return None if clock is None else int(clock() * 1000)
 
     def _process(self) -> _InProcess:
         pid = os.getpid()
@@ -169,7 +206,7 @@ class Storage:
             if self._given is not None:
                 if forked:
                     self._given.dispose(close=False)
-                return _InProcess(self._given, None)
+                return _InProcess(self._given.execution_options(isolation_level="AUTOCOMMIT"), None)
             return _InProcess(_postgres(self.url), None)
         engine = create_engine(
             self.url,
@@ -186,7 +223,7 @@ class Storage:
 
 def _commit(connection: Connection) -> None:
     try:
-        connection.commit()
+        connection.exec_driver_sql("COMMIT")
     except DBAPIError as error:
         if error.connection_invalidated:  # whether it was committed, nobody here knows: it must not run again
             raise _unavailable(error) from None
@@ -196,8 +233,9 @@ def _commit(connection: Connection) -> None:
 def _postgres(url: URL) -> Engine:
     engine = create_engine(
         url,
-        pool_size=_POOL,
-        max_overflow=0,
+        isolation_level="AUTOCOMMIT",
+        pool_size=POOL,
+        max_overflow=_SPARE,
         pool_timeout=_WAIT_SECONDS,
         pool_use_lifo=True,
         hide_parameters=True,
