@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from admit.cli.database import db
 from admit.cli.exits import Exit, Stop
 from admit.cli.input import from_environment, prompt, read_bytes
 from admit.cli.output import for_people, json_option, note, print_json, safe
@@ -81,6 +82,9 @@ def _cell(name: str, value: object) -> str:
 @click.group(context_settings=_GROUP)
 def admin() -> None:
     """Users and keys of a service, in its database."""
+
+
+admin.add_command(db)
 
 
 @admin.group(context_settings=_GROUP)

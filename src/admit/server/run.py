@@ -21,6 +21,7 @@ from admit.jose.algorithms import algorithm
 from admit.server.app import create_app
 from admit.server.proxy import parse_networks
 from admit.service.facade import TokenService
+from admit.service.migrations import WrongRevision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,6 +108,8 @@ def open_service(settings: Settings, issuer: str | None = None) -> TokenService:
             algorithm=settings.algorithm,
             policy=settings.policy,
         )
+    except WrongRevision as error:
+        raise CannotServe("database", str(error)) from None
     except ConfigurationError as error:
         raise CannotServe("master key", str(error)) from None
     except AdmitError as error:

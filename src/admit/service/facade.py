@@ -94,12 +94,18 @@ class TokenService:
             scopes=frozenset((scopes,) if isinstance(scopes, str) else scopes),
         )
         self._storage = storage = Storage(database, clock)
-        migrations.prepare(storage)
-        master = master_keys(master_key, storage, needed=storage.read(keys.wrapped_rows))
-        ready = {alg: Key.generate(alg) for _, alg in keys.uses(algorithm)}  # outside: RSA takes 100 ms and more
-        storage.write(
-            lambda tx: keys.lay(tx, master, algorithm, policy, lambda alg: ready.pop(alg, None) or Key.generate(alg))
-        )
+        try:
+            migrations.prepare(storage)
+            master = master_keys(master_key, storage, needed=storage.read(keys.wrapped_rows))
+            ready = {alg: Key.generate(alg) for _, alg in keys.uses(algorithm)}  # outside: RSA takes 100 ms and more
+            storage.write(
+                lambda tx: keys.lay(
+                    tx, master, algorithm, policy, lambda alg: ready.pop(alg, None) or Key.generate(alg)
+                )
+            )
+        except BaseException:
+            storage.close()
+            raise
         follower = Follower(
             storage,
             master,

@@ -1,0 +1,72 @@
+"""`jwt admin db`: the tables of a service's database, brought up to what this version of Admit works with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from admit.cli.exits import Exit, Stop
+from admit.cli.output import note
+from admit.cli.serve import read_settings, settings_options
+from admit.service import migrations
+from admit.service.storage import Storage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_where: Final = settings_options("data", "database")
+
+
+@contextmanager
+def _storage(config: Path | None, flags: dict[str, Any]) -> Iterator[Storage]:
+    storage = Storage(read_settings(config, flags).database_url)
+    try:
+        yield storage
+    finally:
+        storage.close()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def db() -> None:
+    """The tables in the database. On SQLite a service brings them up by itself; on PostgreSQL it asks for `upgrade`."""
+
+
+@db.command()
+@_where
+def upgrade(config: Path | None, **flags: Any) -> None:
+    """Bring the tables up to this version of Admit, in one transaction, and print their revision."""
+    with _storage(config, flags) as storage:
+        before = storage.read(lambda tx: migrations.current(tx.connection))
+        migrations.not_newer(before)
+        if before != migrations.HEAD:
+            storage.write(lambda tx: migrations.upgrade(tx.connection))
+    click.echo(migrations.HEAD)
+    note("Nothing to do." if before == migrations.HEAD else f"The tables went from {before or 'none'} to it.")
+
+
+@db.command()
+@_where
+def current(config: Path | None, **flags: Any) -> None:
+    """Print the revision of the tables, or `none`."""
+    with _storage(config, flags) as storage:
+        click.echo(storage.read(lambda tx: migrations.current(tx.connection)) or "none")
+
+
+@db.command()
+@_where
+def check(config: Path | None, **flags: Any) -> None:
+    """Say whether this version of Admit can work with the tables; ends with 22 where it cannot."""
+    with _storage(config, flags) as storage:
+        revision, lacking = storage.read(
+            lambda tx: (migrations.current(tx.connection), migrations.missing(tx.connection))
+        )
+    try:
+        migrations.must_be_head(revision)
+    except migrations.WrongRevision as error:
+        raise Stop(str(error), Exit.DATABASE) from None
+    if lacking:
+        raise Stop(f"revision {revision}, and yet {', '.join(lacking)} is not there", Exit.DATABASE)
+    note(f"The tables are at revision {revision}, as they should be.")
