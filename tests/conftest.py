@@ -1,8 +1,32 @@
-"""What holds for every test: Ctrl-C is not ignored, as it would be by children of a suite that runs in the background."""
+"""What holds for every test: Ctrl-C is not ignored, as it would be by children of a suite that runs in the background.
+
+And a PostgreSQL, for those that ask for it.
+"""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.helpers.postgres import Postgres
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The PostgreSQL of this test process, started on first need."""
+    server = pytest.importorskip("tests.helpers.postgres", exc_type=ImportError)
+    if why := server.missing():
+        pytest.skip(why)
+    running: Postgres = server.Postgres()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()

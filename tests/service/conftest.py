@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from admit.service.facade import TokenService
-from tests.helpers.postgres import Postgres, missing
+from tests.helpers.postgres import Postgres
 
 MASTER = bytes(range(32))
 START = 1_800_000_000.0
@@ -43,19 +43,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     own = inspect.signature(metafunc.function).parameters
     if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH and "url" in set(metafunc.fixturenames) - set(own):
         metafunc.parametrize("url", ["sqlite", "postgresql"], indirect=True)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """The PostgreSQL of this test process."""
-    if why := missing():
-        pytest.skip(why)
-    server = Postgres()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect
 
-from admit.errors import ConfigurationError, InvalidGrant, InvalidToken, StorageUnavailable
+from admit.errors import ConfigurationError, InvalidGrant, StorageUnavailable
 from admit.service import migrations, schema
 from admit.service.facade import TokenService
 from admit.service.storage import Tx
@@ -209,67 +209,6 @@ def test_a_service_made_before_a_fork_works_in_every_child(url: str) -> None:
         check=False,
     )
     assert (done.stdout.strip(), done.stderr) == ("[0, 0, 0]", "")
-
-
-CRASH = r"""
-import sys
-from admit.service.facade import TokenService
-from admit.service.storage import Tx
-service = TokenService(sys.argv[1], issuer="https://auth.example", audience="orders", master_key=bytes(range(32)))
-token, others = sys.argv[2], sys.argv[3:]
-print("ready", flush=True)
-from threading import Thread
-def turn(name):
-    pair = service.login(name, "correct horse")
-    while True:
-        service.logout(pair.refresh_token)
-        sys.stdout.write(f"out {pair.refresh_token} {pair.access_token}\n"); sys.stdout.flush()
-        pair = service.login(name, "correct horse")
-Thread(target=turn, args=("alice",), daemon=True).start()
-import sqlite3
-while True:
-    pair = service.refresh(token)
-    sys.stdout.write(f"in {pair.refresh_token}\n"); sys.stdout.flush()
-    token = pair.refresh_token
-    with sqlite3.connect(sys.argv[1].removeprefix("sqlite:///"), timeout=10) as c:  # let the grace pass
-        c.execute("UPDATE admit_sessions SET rotated_at = 1 WHERE id = ?", (pair.session_id,))
-    c.close()
-"""
-
-
-def test_kill_9_loses_no_session_and_forgets_no_revocation(opened: Opener, url: str) -> None:
-    service = opened()
-    service.users.add("alice", PASSWORD)
-    token = service.login("alice", PASSWORD).refresh_token
-    ended: list[list[str]] = []
-    for round_ in range(6):
-        process = subprocess.Popen(
-            [sys.executable, "-c", CRASH, url, token], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline() == "ready\n"
-        lines = [process.stdout.readline() for _ in range(6 + round_ * 5)]
-        process.kill()
-        lines += process.stdout.read().splitlines(keepends=True)
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
-        for what, *tokens in (line.split() for line in lines if line.endswith("\n")):
-            if what == "in":
-                token = tokens[0]
-            else:
-                ended.append(tokens)
-        # Whatever the moment: the last answered token still leads on, to one successor.
-        token = service.refresh(token).refresh_token
-    service._core.follower.look()
-    door = service.verifier()
-    assert ended
-    for refresh_token, access_token in ended:
-        with pytest.raises(InvalidGrant):
-            service.refresh(refresh_token)
-        with pytest.raises(InvalidToken):
-            door.verify(access_token)
 
 
 def test_no_error_of_the_database_shows_a_secret(service: TokenService, alice: str, url: str) -> None:
