@@ -3,6 +3,7 @@
 The clients are threads with raw keep-alive sockets in this process, on the other core, so that they cost the service
 nothing. Every refresh is a rotation: the grace is set to nothing. "nothing" is the same app answering /healthz: what
 uvicorn and Starlette alone cost. Beside each rate stand the slowest hundredth and the share of its core that the service used.
+Then refresh with one and two processes over one database, SQLite and PostgreSQL (which has the same two cores to run on).
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import cycle, product
 from threading import Barrier
 from urllib.parse import urlencode
+
+from _postgres import postgres  # type: ignore[import-not-found]  # beside this script
 
 SECONDS = 3.0 if "--quick" not in sys.argv else 0.5
 ROUNDS = 100 if "--quick" not in sys.argv else 10
@@ -95,12 +100,62 @@ def main() -> None:
                 refusals(port)
             finally:
                 process.terminate()
+                os.sched_setaffinity(0, cores)
+        workers(folder)
 
 
-def admin(data: list[str], *arguments: str) -> None:
+def workers(folder: str) -> None:
+    """Refresh with one and two service processes on one database; nobody is bound to a core here."""
+    print(f"{'refresh, processes on any core':28}" + "".join(f"{f'{count} clients':>24}" for count in CLIENTS))
+    databases = {"SQLite": f"sqlite:///{folder}/workers.db"}
+    with postgres() as server:
+        if server is not None:
+            databases["PostgreSQL"] = server.database()
+        for (name, url), count in product(databases.items(), (1, 2)):
+            environment = {
+                **os.environ,
+                "ADMIT_DATABASE": url,
+                "ADMIT_ISSUER": "http://127.0.0.1:1",
+                "ADMIT_GRACE": "0s",
+            }
+            data = ["--data", f"{folder}/workers"]
+            with ExitStack() as stack:
+                ports = []
+                for _ in range(count):
+                    serve = [*ADMIT, "serve", *data, "--port", "0"]
+                    process = stack.enter_context(
+                        subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, env=environment)
+                    )
+                    stack.callback(process.terminate)
+                    assert process.stdout is not None
+                    ports.append(int(json.loads(process.stdout.readline())["url"].rpartition(":")[2]))
+                if count == 1:
+                    admin(data, "add", "alice", "--password-stdin", env=environment)
+                cells = [rate(clients, refreshers(ports)) for clients in CLIENTS]
+            print(f"{f'{name}, {count}':28}" + "".join(f"{f'{each:,.0f} ({slow:.1f})':>24}" for each, slow in cells))
+
+
+def refreshers(ports: list[int]) -> Callable[[], Callable[[], object]]:
+    """Clients that each refresh a session of their own, dealt out to the ports in turn."""
+    turn = cycle(ports)
+
+    def make() -> Callable[[], object]:
+        connection = Connection(next(turn))
+        token = connection.post("/login", username="alice", password=PASSWORD)["refresh_token"]
+
+        def call() -> None:
+            nonlocal token
+            token = connection.post("/token", grant_type="refresh_token", refresh_token=token)["refresh_token"]
+
+        return call
+
+    return make
+
+
+def admin(data: list[str], *arguments: str, env: dict[str, str] | None = None) -> None:
     """`jwt admin users ...`"""
     command = [*ADMIT, "admin", "users", *arguments, *data]
-    subprocess.run(command, input=PASSWORD, text=True, check=True, capture_output=True)
+    subprocess.run(command, input=PASSWORD, text=True, check=True, capture_output=True, env=env)
 
 
 def refusals(port: int) -> None:
@@ -135,16 +190,6 @@ def measure(pid: int, port: int) -> None:
         connection = Connection(port)
         return lambda: connection.get("/.well-known/jwks.json")
 
-    def refresh() -> Callable[[], object]:
-        connection = Connection(port)
-        token = connection.post("/login", username="alice", password=PASSWORD)["refresh_token"]
-
-        def call() -> None:
-            nonlocal token
-            token = connection.post("/token", grant_type="refresh_token", refresh_token=token)["refresh_token"]
-
-        return call
-
     def login() -> Callable[[], object]:
         connection = Connection(port)
         return lambda: connection.post("/login", username="alice", password=PASSWORD)
@@ -152,7 +197,7 @@ def measure(pid: int, port: int) -> None:
     rows = {
         "nothing (/healthz)": nothing,
         "jwks.json": keys,
-        "refresh (a rotation each)": refresh,
+        "refresh (a rotation each)": refreshers([port]),
         "login, Argon2id": login,
     }
     print(f"{'requests/s (p99 ms, core)':28}" + "".join(f"{f'{count} clients':>24}" for count in CLIENTS))

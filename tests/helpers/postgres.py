@@ -108,6 +108,10 @@ class Postgres:
         """What the service connects to."""
         return f"postgresql+psycopg://postgres@/{database}?host={self.folder}"
 
+    def name(self, url: str) -> str:
+        """The database that a URL of ours names."""
+        return url.partition("@/")[2].partition("?")[0]
+
     def empty(self) -> str:
         """The URL of a new database without tables."""
         return self._create("template0")
@@ -120,7 +124,7 @@ class Postgres:
             with engine.begin() as connection:
                 migrations.upgrade(connection)
             engine.dispose()
-            self._template = url.partition("@/")[2].partition("?")[0]
+            self._template = self.name(url)
         return self._create(self._template)
 
     def _create(self, template: str) -> str:
