@@ -9,15 +9,16 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 
-from admit.errors import ConfigurationError, InvalidGrant, StorageUnavailable
+from admit.errors import ConfigurationError, StorageUnavailable
 from admit.service import migrations, schema
 from admit.service.facade import TokenService
-from admit.service.storage import Tx
-from tests.service.conftest import PASSWORD, MovableClock, Opener
+from admit.service.storage import Storage, Tx
+from tests.service.conftest import PASSWORD, Opener
 
 
 def test_the_migrations_make_the_tables_that_the_code_names(service: TokenService, url: str) -> None:
@@ -60,6 +61,21 @@ def test_a_database_of_a_newer_version_is_not_touched(opened: Opener, url: str) 
     connection.close()
     with pytest.raises(ConfigurationError, match="newer"):
         opened()
+
+
+def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(25):
+            storages = [Storage(f"sqlite:///{tmp_path}/{number}.db") for _ in range(4)]
+            together = Barrier(4)
+
+            def opened(storage: Storage, together: Barrier = together) -> str:
+                together.wait(10)
+                return storage.read(lambda tx: str(tx.execute(text("PRAGMA journal_mode")).scalar_one()))
+
+            assert list(pool.map(opened, storages)) == ["wal"] * 4
+            for storage in storages:
+                storage.close()
 
 
 @pytest.mark.parametrize("bad", ["sqlite://", "sqlite:///:memory:", "mysql://x/y", "not a url"])
@@ -126,46 +142,10 @@ def test_one_failing_call_leaves_its_neighbors_in_the_group_alone(service: Token
     assert {user.id for user in service.users.list()} == {f"u{index}" for index in range(90) if index % 3}
 
 
-def test_tables_do_not_grow_with_refreshes(service: TokenService, alice: str, clock: MovableClock) -> None:
-    from sqlalchemy import func, select
-
-    pair = service.login("alice", PASSWORD)
-
-    counts = [select(func.count()).select_from(table) for table in schema.metadata.tables.values()]
-
-    def rows() -> int:
-        return service._core.read(lambda tx: sum(tx.execute(count).scalar_one() for count in counts))
-
-    before = rows()
-    for _ in range(20):
-        clock.forward(10_000)
-        pair = service.refresh(pair.refresh_token)
-    assert rows() == before
-
-
-def test_cleanup_removes_what_is_over_in_bounded_steps_and_clears_sealed_successors(
-    service: TokenService, alice: str, clock: MovableClock
-) -> None:
-    pairs = [service.login("alice", PASSWORD) for _ in range(3)]
-    service.refresh(pairs[0].refresh_token)
-    clock.forward(10 * 60 * 1000 - 1)
-    assert service.cleanup() == 0
-    clock.forward(1)
-    assert service.cleanup() == 1  # the sealed successor
-    clock.forward(32 * 24 * 3600 * 1000)
-    assert service.cleanup(limit=2) == 2
-    assert service.cleanup(limit=2) == 1
-    assert service.cleanup() == 0
-    clock.forward(90 * 24 * 3600 * 1000)
-    assert service.cleanup() > 0  # the audit trail
-    with pytest.raises(InvalidGrant):
-        service.refresh(pairs[0].refresh_token)
-
-
 FORK = """
 import os, sys
 from admit.service.facade import TokenService
-from admit.service.storage import Tx
+from admit.service.storage import Storage, Tx
 service = TokenService(sys.argv[1], issuer="https://auth.example", audience="orders", master_key=bytes(range(32)))
 service.start()
 service.users.add("alice", "correct horse")

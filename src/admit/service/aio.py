@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from admit.service.cleanup import LIMIT
 from admit.service.clients import FIRST_PARTY
 from admit.service.storage import POOL
 
@@ -161,7 +162,7 @@ class AsyncTokenService:
         """See TokenService.audit."""
         return await self._threads.run(self.sync.audit, after=after, sub=sub, limit=limit)
 
-    async def cleanup(self, limit: int = 1000) -> int:
+    async def cleanup(self, limit: int = LIMIT) -> int:
         """See TokenService.cleanup."""
         return await self._threads.run(self.sync.cleanup, limit)
 

@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Column, Select, Table, delete, select, update
 
+from admit.clock import monotonic
 from admit.service.policy import Policy, milliseconds
 from admit.service.schema import audit, revocations, sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from admit.service.storage import Tx
 
-_DEAD: Final = milliseconds(
-    timedelta(days=1)
-)  # how long a session's row outlives it, for whoever looks into a complaint
+LIMIT: Final = 500
+"""Rows of each sort in one step: some milliseconds, for which nobody's call waits longer than for another call."""
+_SPELL: Final = 0.3
+"""Seconds of steps, one after the other, before the process looks after its keys and revocations again."""
+_DEAD: Final = milliseconds(timedelta(days=1))  # a session's row outlives it, for whoever looks into a complaint
+
+
+def sweep(step: Callable[[int], int]) -> bool:
+    """Step for a moment; whether there is more to do."""
+    ends = monotonic() + _SPELL
+    while step(LIMIT) >= LIMIT:
+        if monotonic() > ends:
+            return True
+    return False
 
 
 def step(tx: Tx, policy: Policy, limit: int) -> int:
     """Remove up to `limit` rows of each sort, and sealed successors whose window has closed; answers how many."""
-    closed = tx.now - milliseconds(policy.retry_window)
-    sealed = (
-        select(sessions.c.id).where(sessions.c.successor.is_not(None), sessions.c.rotated_at <= closed).limit(limit)
+    sealed, *over = due(tx.now, policy, limit)
+    done: int = tx.execute(update(sessions).where(sessions.c.id.in_(sealed)).values(successor=None)).rowcount
+    for (table, key), rows in zip(_REMOVED, over, strict=True):
+        done += tx.execute(delete(table).where(key.in_(rows))).rowcount
+    return done
+
+
+_REMOVED: Final[tuple[tuple[Table, Column[Any]], ...]] = (
+    (sessions, sessions.c.id),
+    (revocations, revocations.c.seq),
+    (audit, audit.c.id),
+)
+
+
+def due(now: int, policy: Policy, limit: int) -> tuple[Select[Any], ...]:
+    """What finds sealed successors whose window has closed; then sessions, revocations and audit lines that are over.
+
+    A row that somebody works on at this moment is left for the next step: cleanup waits for nobody, and two processes
+    that clean up at once take different rows.
+    """
+    queries = (
+        select(sessions.c.id).where(
+            sessions.c.successor.is_not(None), sessions.c.rotated_at <= now - milliseconds(policy.retry_window)
+        ),
+        select(sessions.c.id).where(sessions.c.idle_until < now - _DEAD),
+        select(revocations.c.seq).where(revocations.c.exp < now // 1000),
+        select(audit.c.id).where(audit.c.at < now - milliseconds(policy.kept)),
     )
-    over = select(sessions.c.id).where(sessions.c.idle_until < tx.now - _DEAD).limit(limit)
-    past = select(revocations.c.seq).where(revocations.c.exp < tx.now // 1000).limit(limit)
-    old = select(audit.c.id).where(audit.c.at < tx.now - milliseconds(policy.kept)).limit(limit)
-    statements = (
-        update(sessions).where(sessions.c.id.in_(sealed)).values(successor=None),
-        delete(sessions).where(sessions.c.id.in_(over)),
-        delete(revocations).where(revocations.c.seq.in_(past)),
-        delete(audit).where(audit.c.id.in_(old)),
-    )
-    return sum(tx.execute(statement).rowcount for statement in statements)
+    return tuple(query.limit(limit).with_for_update(skip_locked=True) for query in queries)

@@ -272,7 +272,7 @@ class TokenService:
         """The audit trail in order, after an event id."""
         return self._core.read(lambda tx: audit.after(tx, after, sub, limit))
 
-    def cleanup(self, limit: int = 1000) -> int:
+    def cleanup(self, limit: int = cleanup.LIMIT) -> int:
         """One bounded step: removes up to `limit` rows of each sort that nothing needs any more; answers how many."""
         return self._core.write(lambda tx: cleanup.step(tx, self.policy, limit))
 
@@ -299,6 +299,6 @@ class TokenService:
             follower, issuer=self.issuer, audience=audience, extra=extra, revocations=follower, clock=self._clock
         )
 
-    def _chores(self) -> None:
+    def _chores(self) -> bool:
         self.keys.step()
-        self.cleanup()
+        return cleanup.sweep(self.cleanup)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _PERIOD: Final = 0.2  # seconds between looks
 _LATE: Final = 1.0  # seconds after which a caller looks for itself
 _CHORES: Final = 60.0  # seconds between steps of cleanup and key lifecycle
+_SOON: Final = 1.0  # the same, while there is more to clean up
 
 
 class View:
@@ -44,7 +45,7 @@ class View:
 
 
 class Follower:
-    """Follows one database. `chores` is called by the thread about once a minute."""
+    """Follows one database. `chores` is called by the thread about once a minute, sooner where it answers that more is due."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Follower:
         algorithm: str,
         policy: Policy,
         clock: Clock,
-        chores: Callable[[], object],
+        chores: Callable[[], bool],
     ) -> None:
         self._storage, self._master = storage, master
         self._issuer, self._algorithm, self._policy, self._clock, self._chores = (
@@ -142,13 +143,14 @@ class Follower:
         self._thread = None
 
     def _follow(self, ended: Event) -> None:
-        swept = monotonic()
+        due = monotonic() + _CHORES
         while not ended.wait(_PERIOD):
             try:
                 self.look()
-                if monotonic() - swept > _CHORES:
-                    swept = monotonic()
-                    self._chores()
+                if monotonic() > due:
+                    due = monotonic() + _CHORES
+                    if self._chores():
+                        due = monotonic() + _SOON
             except AdmitError:
                 continue  # the age of what is held says it: callers look for themselves, and get this error
 

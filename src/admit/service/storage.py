@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from concurrent.futures import TimeoutError as NotYet
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import URL, BigInteger, Connection, Engine, create_engine, event, make_url, select
@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from admit.clock import Clock, system_clock
+from admit.clock import Clock, jitter, monotonic, system_clock
 from admit.errors import AdmitError, ConfigurationError, StorageUnavailable
 from admit.service.writer import Writer
 
@@ -255,9 +255,22 @@ def _bound(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchem
 
 
 def _prepare(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")  # an answered revocation survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Two that switch a new file at once: SQLite refuses one of them at once, whatever it may wait for other locks."""
+    ends = monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > ends:
+                raise
+        Event().wait(0.02 * jitter())  # so that two do not meet again
 
 
 def _unavailable(error: BaseException) -> StorageUnavailable:
