@@ -57,10 +57,14 @@ class Postgres:
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
-        self.programs = self._reachable() / "bin"
         self._process: subprocess.Popen[bytes] | None = None
         self._template = ""
-        self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        try:
+            self.programs = self._reachable() / "bin"
+            self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        except BaseException:
+            shutil.rmtree(self.folder)
+            raise
 
     @property
     def data(self) -> Path:
@@ -139,12 +143,18 @@ class Postgres:
         return {"cwd": self.folder, "user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
     def _reachable(self) -> Path:
-        """The programs; a copy of them where the user they run as may not look into our folders."""
+        """The programs; a copy of them where the user they run as may not look into our folders.
+
+        They find their shared libraries by the way from them to a folder beside the package's.
+        """
         installed = _installed()
         try:
             self._run(str(installed / "bin" / "postgres"), "--version")
         except PermissionError:
-            return Path(shutil.copytree(installed, self.folder / "programs"))
+            libraries = installed.parent.with_suffix(".libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, self.folder / libraries.name)
+            return Path(shutil.copytree(installed, self.folder / installed.parent.name / installed.name))
         return installed
 
     def _run(self, program: str, *arguments: str) -> None:
