@@ -255,7 +255,7 @@ def test_keys_of_other_generators_are_not_taken_for_the_broken_ones() -> None:
 def test_a_huge_key_costs_nothing() -> None:
     import time
 
-    began = time.perf_counter()
+    began = time.thread_time()
     good = key("RS256").to_jwk(private=True)
     huge = b64(b"\x01" * 1_000_000)
     for name in ("n", "e", "d", "p", "q", "dp", "dq", "qi"):
@@ -264,7 +264,7 @@ def test_a_huge_key_costs_nothing() -> None:
     bare = {name: value for name, value in good.items() if name not in ("p", "q", "dp", "dq", "qi")}
     with pytest.raises(InvalidKey):
         Key.from_jwk(bare | {"d": huge})
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_the_private_numbers_of_an_rsa_key_belong_together() -> None:

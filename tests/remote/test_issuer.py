@@ -106,7 +106,7 @@ def test_metadata_cannot_point_to_keys_that_anybody_could_replace(
 def test_two_hundred_tasks_at_cold_start_cause_one_fetch_and_the_loop_stays_free(
     issuer: Any, remote: RemoteIssuer
 ) -> None:
-    issuer.slow(JWKS, 0.4)
+    issuer.slow(JWKS, 1)
     door, value = Door(remote.verifier(audience="orders")), [b"Bearer " + issuer.token().encode()]
 
     async def main() -> float:
@@ -126,7 +126,7 @@ def test_two_hundred_tasks_at_cold_start_cause_one_fetch_and_the_loop_stays_free
         assert {claims.sub for claims in everybody} == {"alice"}
         return longest
 
-    assert asyncio.run(main()) < 0.3
+    assert asyncio.run(main()) < 0.8
     assert issuer.asked == {METADATA: 1, JWKS: 1}
 
 

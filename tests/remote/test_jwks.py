@@ -253,7 +253,7 @@ def test_a_faulty_answer_gives_no_keys_at_cold_start_and_costs_none_later(issuer
     begun = time.monotonic()
     with pytest.raises(KeysUnavailable, match="never fetched"):
         cold.current()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
     cold.close()
 
     issuer.answers[JWKS] = plain
@@ -271,7 +271,7 @@ def test_a_dripping_answer_is_cut_off_at_the_deadline_for_the_whole(issuer: Any)
     begun = time.monotonic()
     with pytest.raises(ServiceUnreachable, match=r"no whole answer within 0.3 s"):
         Fetcher(timeout=0.3).get(issuer.url + JWKS)
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 8  # the whole would take 12 s
 
 
 def test_a_huge_answer_is_not_read_to_its_end(issuer: Any) -> None:

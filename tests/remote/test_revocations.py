@@ -46,16 +46,25 @@ def verifier(remote: RemoteIssuer) -> Verifier[None]:
     return remote.verifier(audience="orders")
 
 
-def within(seconds: float, refused: Callable[[], object]) -> float:
-    """How long until `refused` raises RevokedToken."""
-    begun = time.monotonic()
-    while time.monotonic() < begun + seconds:
+def within(seconds: float, refused: Callable[[], object]) -> None:
+    """Wait until `refused` raises RevokedToken."""
+
+    def comes() -> bool:
         try:
             refused()
         except RevokedToken:
-            return time.monotonic() - begun
+            return True
+        return False
+
+    until(comes, seconds)
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until it is true."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it never came true"
         time.sleep(0.005)
-    raise AssertionError("the token was never refused")
 
 
 def poll(remote: RemoteIssuer) -> None:
@@ -68,7 +77,7 @@ def poll(remote: RemoteIssuer) -> None:
     ("kind", "value", "epoch"),
     [("jti", "j1", None), ("sid", "s1", None), ("sub", "alice", 2), ("client", "web", None), ("kid", None, None)],
 )
-def test_what_is_cut_off_is_refused_within_a_second_and_nothing_else(
+def test_what_is_cut_off_is_refused_without_a_request_and_nothing_else(
     issuer: Any, verifier: Verifier[None], kind: str, value: str | None, epoch: int | None
 ) -> None:
     signer_claims = {"sid": "s1"}
@@ -76,14 +85,14 @@ def test_what_is_cut_off_is_refused_within_a_second_and_nothing_else(
     verifier.verify(token)
     issuer.cut_off(kind, "of somebody else", epoch)
     issuer.cut_off(kind, value or issuer.key.kid, epoch)
-    assert within(3, lambda: verifier.verify(token)) < 1.5
+    within(20, lambda: verifier.verify(token))
 
 
 def test_a_token_of_another_session_stays_good(issuer: Any, verifier: Verifier[None]) -> None:
     ended, other = issuer.token(sid="s1"), issuer.token(sid="s2")
     verifier.verify(ended)
     issuer.cut_off("sid", "s1")
-    within(3, lambda: verifier.verify(ended))
+    within(20, lambda: verifier.verify(ended))
     assert verifier.verify(other).sid == "s2"
 
 
@@ -92,7 +101,7 @@ def test_a_cached_token_is_refused_as_soon_as_any_other(issuer: Any, remote: Rem
     cached.verify(token)
     cached.verify(token)
     issuer.cut_off("jti", "j1")
-    within(3, lambda: cached.verify(token))
+    within(20, lambda: cached.verify(token))
 
 
 def test_a_feed_that_was_never_heard_means_nothing_is_judged(issuer: Any, verifier: Verifier[None]) -> None:
@@ -109,7 +118,8 @@ def test_a_feed_older_than_its_limit_means_nothing_is_judged(
     token = issuer.token()
     verifier.verify(token)
     issuer.answers[FEED] = lambda _: (503, {}, b"")
-    time.sleep(1.1)  # the long poll under way ends
+    asked = issuer.asked[FEED]
+    until(lambda: issuer.asked[FEED] > asked)  # the long poll under way has ended
 
     def move(seconds: float) -> None:
         if which == "wall":
@@ -227,7 +237,7 @@ def test_a_restored_issuer_begins_anew_and_what_was_cut_off_stays_so(
         verifier.verify(old)
     issuer.feed, issuer.entries, issuer.seq = "second", [], 0
     issuer.cut_off("jti", "new")
-    within(3, lambda: verifier.verify(new))
+    within(20, lambda: verifier.verify(new))
     with pytest.raises(RevokedToken):
         verifier.verify(old)
 
@@ -250,7 +260,7 @@ def test_what_is_known_is_not_complete_before_the_last_page(issuer: Any, verifie
     issuer.answers[FEED] = answer
     with pytest.raises((RevokedToken, RevocationsUnavailable)):
         verifier.verify(token)
-    within(5, lambda: _ignoring_unavailable(verifier, token))
+    within(20, lambda: _ignoring_unavailable(verifier, token))
 
 
 def _ignoring_unavailable(verifier: Verifier[None], token: str) -> None:
@@ -264,16 +274,20 @@ def _ignoring_unavailable(verifier: Verifier[None], token: str) -> None:
 def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[None]) -> None:
     token = issuer.token(jti="j1")
     verifier.verify(token)
+    accepted, accept = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
             verifier.verify(token)
-            issuer_said = within(6, lambda: verifier.verify(token))
-            status = 0 if issuer_said < 6 else 2
+            os.write(accept, b"!")
+            within(20, lambda: verifier.verify(token))
+            status = 0
         finally:
             os._exit(status)
-    time.sleep(0.3)
+    os.close(accept)
+    assert os.read(accepted, 1) == b"!"
+    os.close(accepted)
     issuer.cut_off("jti", "j1")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 

@@ -401,11 +401,11 @@ def test_a_token_may_have_16_kib_and_not_one_byte_more() -> None:
 @pytest.mark.parametrize("flood", ["." * 10_000_000, "a" * 10_000_000, "." * 16_000, ("a." * 8_000), "é" * 1_000_000])
 def test_a_flood_costs_nothing(flood: str) -> None:
     subject = verifier()
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(10):
         with pytest.raises(MalformedToken):
             subject.verify(flood)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_the_example_lets_in_refuses_and_forgets_a_session_that_was_cut_off() ->
         entries.append(Entry.of("sid", "s1", seq=1, exp=int(time.time()) + 600))
         begun = time.monotonic()
         while status(good) == 200:
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 20
             time.sleep(0.02)
         assert status(good) == 401
     finally:
