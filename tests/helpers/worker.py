@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 
 from admit.errors import AdmitError
 from admit.service.facade import TokenService
@@ -16,7 +17,8 @@ from admit.service.results import TokenPair
 
 
 def main(url: str, settings: str) -> None:
-    policy = Policy(**{name: timedelta(seconds=value) for name, value in json.loads(settings).items()})
+    windows: dict[str, Any] = {name: timedelta(seconds=value) for name, value in json.loads(settings).items()}
+    policy = Policy(**windows)
     service = TokenService(
         url, issuer="https://auth.example", audience="orders", master_key=bytes(range(32)), policy=policy
     )

@@ -35,7 +35,7 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
-ON_BOTH = ("test_cleanup", "test_races", "test_refresh_table", "test_revocation", "test_swap")
+ON_BOTH = ("test_cleanup", "test_races", "test_refresh_table", "test_revocation", "test_session_policy", "test_swap")
 """The files whose tests run on both databases, but for those that look into SQLite's file by the name of `url`."""
 
 

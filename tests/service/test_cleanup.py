@@ -55,12 +55,18 @@ def test_every_step_finds_its_rows_by_an_index(service: TokenService) -> None:
             tx.execute(text("SET LOCAL enable_seqscan = off"))  # it reads small tables as a whole otherwise
         explain = "EXPLAIN QUERY PLAN " if on_sqlite else "EXPLAIN "
         found = []
-        for query in cleanup.due(tx.now, Policy(), 10):
+        for query in cleanup.due(tx.now, Policy().retry_window, Policy().kept, 10):
             statement = str(query.compile(dialect=tx.connection.dialect, compile_kwargs={"literal_binds": True}))
             found.append("\n".join(str(row) for row in tx.connection.exec_driver_sql(explain + statement)))
         return found
 
-    names = ("admit_sessions_sealed", "admit_sessions_idle", "admit_revocations_exp", "admit_audit_at")
+    names = (
+        "admit_sessions_sealed",
+        "admit_sessions_idle",
+        "admit_revocations_exp",
+        "admit_audit_at",
+        "admit_devices_seen",
+    )
     for name, plan in zip(names, service._core.write(plans), strict=True):
         assert name in plan
         assert "Seq Scan" not in plan

@@ -11,7 +11,8 @@ import pytest
 
 from admit.errors import ConfigurationError, InvalidRequest, KeysUnavailable, RevokedToken, UnknownKey
 from admit.service.facade import TokenService
-from admit.service.policy import Policy, milliseconds
+from admit.service.policy import Policy
+from admit.service.session_policy import milliseconds
 from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener
 
 

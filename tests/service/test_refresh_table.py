@@ -9,7 +9,8 @@ import pytest
 from admit.errors import InvalidGrant, RevokedToken
 from admit.service import sessions
 from admit.service.facade import TokenService
-from admit.service.policy import Policy, milliseconds
+from admit.service.policy import Policy
+from admit.service.session_policy import milliseconds
 from admit.service.sessions import CASES, Outcome, Presented, Row, Windows, classify
 from tests.service.conftest import PASSWORD, MovableClock, Opener
 
@@ -183,7 +184,7 @@ def test_neither_token_outlives_the_session(opened: Opener, clock: MovableClock,
     from datetime import timedelta
 
     ends = timedelta(minutes=20)
-    policy = Policy(**{limit: ends, "idle": ends, "grace": timedelta(seconds=1)})
+    policy = Policy(idle=ends, absolute=ends if limit == "absolute" else Policy().absolute, grace=timedelta(seconds=1))
     service = opened(clock=clock, policy=policy)
     service.users.add("alice", PASSWORD)
     pair = service.login("alice", PASSWORD)

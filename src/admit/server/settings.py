@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from admit.errors import ConfigurationError, shown
 from admit.service.policy import Policy
+from admit.service.session_policy import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +48,7 @@ class Settings:
     followers: int = 1000
     followers_per_address: int = 64
     log_level: str = "warning"
+    profile: str = ""
     policy: Policy = field(default_factory=Policy)
 
     @property
@@ -101,11 +103,14 @@ HELP: Final = {
     "followers": "requests that may wait for the revocation feed at once",
     "followers_per_address": "of them, from one address",
     "log_level": "what to log: debug, info, warning or error",
+    "profile": "where the four limits of sessions come from: nist-aal1, nist-aal2, owasp, owasp-high-value or rfc9700",
     "access_lifetime": "how long an access token lives",
     "grace": "how long after a refresh the old refresh token still gets the same successor",
     "retry_window": "the same, for a successor that was never presented",
     "idle": "a session unused for so long ends",
     "absolute": "no session lives longer",
+    "reuse": "what ends when an old refresh token comes back: its session, or everything of its user",
+    "sessions_per_user": "a login beyond so many live sessions ends the oldest",
     "key_lifetime": "how long a key signs",
     "key_published": "how long a standby key is published before it signs",
     "key_reload": "no process signs from a view of the keys older than this",
@@ -132,13 +137,21 @@ def load(
     written = _toml(path) if path else {}
     spoken = {name: environment[key] for name in names() if (key := PREFIX + name.upper()) in environment}
     values = {name: _read(name, value) for name, value in {**written, **spoken, **flags}.items()}
-    policy = Policy(**{name: values.pop(name) for name in POLICY if name in values})
+    policy = _policy(values.get("profile", ""), {name: values.pop(name) for name in POLICY if name in values})
     settings = Settings(**values, policy=policy)
     try:
         make_url(settings.database_url)
     except ArgumentError:
         raise ConfigurationError("database is not an SQLAlchemy URL") from None
     return settings
+
+
+def _policy(profile: str, given: dict[str, Any]) -> Policy:
+    """What is given, the rest from the profile or the defaults."""
+    if profile and profile not in PROFILES:
+        raise ConfigurationError(f"profile is one of {', '.join(PROFILES)}")
+    named = asdict(PROFILES[profile]) if profile else {}
+    return Policy(**{name: value for name, value in named.items() if name in POLICY} | given)
 
 
 def _toml(path: Path) -> dict[str, object]:
@@ -196,6 +209,8 @@ _READERS: Final[dict[str, Callable[[object], object]]] = {
     **dict.fromkeys(("port", "followers", "followers_per_address"), _number),
     **dict.fromkeys(_LISTS, _list),
     **dict.fromkeys(POLICY, _duration),
+    "reuse": _text,
+    "sessions_per_user": _number,
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from admit.service.facade import TokenService
     from admit.service.keys import Keys
     from admit.service.results import AccessToken, AuditEvent, Client, NewClient, Session, SigningKey, TokenPair, User
+    from admit.service.session_policy import SessionPolicy
     from admit.tokens.verifier import Verifier
 
 P = ParamSpec("P")
@@ -134,6 +135,10 @@ class AsyncTokenService:
         """See TokenService.end_session."""
         return await self._threads.run(self.sync.end_session, sub, session_id)
 
+    async def end_other_sessions(self, sub: str, session_id: str) -> int:
+        """See TokenService.end_other_sessions."""
+        return await self._threads.run(self.sync.end_other_sessions, sub, session_id)
+
     async def jwks(self) -> dict[str, Any]:
         """See TokenService.jwks."""
         return await self._threads.run(self.sync.jwks)
@@ -228,10 +233,17 @@ class AsyncClients:
         audiences: Sequence[str],
         scopes: Iterable[str] = (),
         confidential: bool = True,
+        policy: SessionPolicy | None = None,
     ) -> NewClient:
         """See Clients.add."""
         return await self._threads.run(
-            self._clients.add, name, grants=grants, audiences=audiences, scopes=scopes, confidential=confidential
+            self._clients.add,
+            name,
+            grants=grants,
+            audiences=audiences,
+            scopes=scopes,
+            confidential=confidential,
+            policy=policy,
         )
 
     async def get(self, client_id: str) -> Client | None:

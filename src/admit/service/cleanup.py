@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Column, Select, Table, delete, select, update
 
 from admit.clock import monotonic
-from admit.service.policy import Policy, milliseconds
-from admit.service.schema import audit, revocations, sessions
+from admit.service.policy import Policy
+from admit.service.schema import audit, clients, devices, revocations, sessions
+from admit.service.session_policy import SessionPolicy, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,9 @@ def sweep(step: Callable[[int], int]) -> bool:
 
 def step(tx: Tx, policy: Policy, limit: int) -> int:
     """Remove up to `limit` rows of each sort, and sealed successors whose window has closed; answers how many."""
-    sealed, *over = due(tx.now, policy, limit)
+    own = tx.execute(select(clients.c.policy).where(clients.c.policy.is_not(None))).scalars()
+    longest = max([policy.retry_window, *(SessionPolicy.load(text).retry_window for text in own)])
+    sealed, *over = due(tx.now, longest, policy.kept, limit)
     done: int = tx.execute(update(sessions).where(sessions.c.id.in_(sealed)).values(successor=None)).rowcount
     for (table, key), rows in zip(_REMOVED, over, strict=True):
         done += tx.execute(delete(table).where(key.in_(rows))).rowcount
@@ -45,21 +48,24 @@ _REMOVED: Final[tuple[tuple[Table, Column[Any]], ...]] = (
     (sessions, sessions.c.id),
     (revocations, revocations.c.seq),
     (audit, audit.c.id),
+    (devices, devices.c.id),
 )
 
 
-def due(now: int, policy: Policy, limit: int) -> tuple[Select[Any], ...]:
-    """What finds sealed successors whose window has closed; then sessions, revocations and audit lines that are over.
+def due(now: int, retry_window: timedelta, kept: timedelta, limit: int) -> tuple[Select[Any], ...]:
+    """What finds sealed successors whose window has closed; then sessions, revocations, audit lines and devices that are
+    over.
 
     A row that somebody works on at this moment is left for the next step: cleanup waits for nobody, and two processes
     that clean up at once take different rows.
     """
     queries = (
         select(sessions.c.id).where(
-            sessions.c.successor.is_not(None), sessions.c.rotated_at <= now - milliseconds(policy.retry_window)
+            sessions.c.successor.is_not(None), sessions.c.rotated_at <= now - milliseconds(retry_window)
         ),
         select(sessions.c.id).where(sessions.c.idle_until < now - _DEAD),
         select(revocations.c.seq).where(revocations.c.exp < now // 1000),
-        select(audit.c.id).where(audit.c.at < now - milliseconds(policy.kept)),
+        select(audit.c.id).where(audit.c.at < now - milliseconds(kept)),
+        select(devices.c.id).where(devices.c.seen_at < now - milliseconds(kept)),
     )
     return tuple(query.limit(limit).with_for_update(skip_locked=True) for query in queries)

@@ -19,6 +19,7 @@ from admit.jose.encoding import b64url_encode
 from admit.service import audit, revocation
 from admit.service.results import Client, NewClient
 from admit.service.schema import clients
+from admit.service.session_policy import SessionPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,11 +51,13 @@ class Clients:
         audiences: Sequence[str],
         scopes: Iterable[str] = (),
         confidential: bool = True,
+        policy: SessionPolicy | None = None,
     ) -> NewClient:
         """Add a client; its id is `client.` and the name, its secret is in the answer and nowhere else.
 
-        grants: among password, refresh_token, client_credentials. audiences: the first is the default. Raises
-        InvalidRequest where the name is taken or something cannot be.
+        grants: among password, refresh_token, client_credentials. audiences: the first is the default. policy: how its
+        sessions refresh and end; without it the service's own, also when that changes. Raises InvalidRequest where the
+        name is taken or something cannot be.
         """
         granted, given, scoped = frozenset(grants), tuple(audiences), frozenset(scopes)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -65,6 +68,8 @@ class Clients:
             raise InvalidRequest("a scope is printable ASCII without spaces, quotes or backslashes (RFC 6749 3.3)")
         if CREDENTIALS in granted and not confidential:
             raise InvalidRequest("client_credentials is for confidential clients only (RFC 6749 4.4)")
+        if policy is not None and not policy.rotate and not confidential:
+            raise InvalidRequest("a public client's refresh tokens rotate (RFC 9700 2.2.2)")
         secret = SECRET_PREFIX + b64url_encode(clock.random_bytes(32)).decode() if confidential else None
         client = Client(
             id=PREFIX + name,
@@ -72,12 +77,13 @@ class Clients:
             grants=granted,
             audiences=given,
             scopes=scoped,
+            policy=policy or self._core.first_party.policy,
             secret_hash=None if secret is None else _hash(secret),
         )
         taken = InvalidRequest("a client of that name exists")
         if client.id == FIRST_PARTY:
             raise taken
-        self._core.write(lambda tx: _insert(tx, client), taken=taken)
+        self._core.write(lambda tx: _insert(tx, client, policy), taken=taken)
         return NewClient(client=client, secret=secret)
 
     def get(self, client_id: str) -> Client | None:
@@ -87,7 +93,7 @@ class Clients:
     def list(self) -> list[Client]:
         """All clients, the built-in one first."""
         rows = self._core.read(lambda tx: tx.execute(select(clients).order_by(clients.c.id)).mappings().all())
-        return [self._core.first_party, *map(read, rows)]
+        return [self._core.first_party, *(read(row, self._core.first_party.policy) for row in rows)]
 
     def disable(self, client_id: str) -> None:
         """Refuse the client from now on, and cut off its access tokens. Raises InvalidRequest for an unknown one."""
@@ -115,7 +121,7 @@ def find(tx: Tx, client_id: str, first_party: Client) -> Client | None:
     if not isinstance(client_id, str) or "\0" in client_id:
         return None
     row = tx.execute(select(clients).where(clients.c.id == client_id)).mappings().one_or_none()
-    return None if row is None else read(row)
+    return None if row is None else read(row, first_party.policy)
 
 
 def authenticated(client: Client | None, secret: str | None) -> Client:
@@ -152,26 +158,28 @@ def granted_audience(client: Client, asked: str | None, default: str | None = No
     return audience
 
 
-def read(row: RowMapping) -> Client:
-    """A client from its row."""
+def read(row: RowMapping, policy: SessionPolicy) -> Client:
+    """A client from its row. policy: the service's, for one without its own."""
     return Client(
         id=row["id"],
         confidential=row["secret_hash"] is not None,
         grants=frozenset(row["grants"].split()),
         audiences=tuple(row["audiences"].split()),
         scopes=frozenset(row["scopes"].split()),
+        policy=policy if row["policy"] is None else SessionPolicy.load(row["policy"]),
         disabled=row["disabled_at"] is not None,
         secret_hash=row["secret_hash"],
     )
 
 
-def _insert(tx: Tx, client: Client) -> None:
+def _insert(tx: Tx, client: Client, policy: SessionPolicy | None) -> None:
     values = {
         "id": client.id,
         "secret_hash": client.secret_hash,
         "grants": " ".join(sorted(client.grants)),
         "audiences": " ".join(client.audiences),
         "scopes": " ".join(sorted(client.scopes)),
+        "policy": None if policy is None else policy.dump(),
         "created_at": tx.now,
     }
     tx.execute(insert(clients), [values])

@@ -92,6 +92,7 @@ class TokenService:
             grants=frozenset((clients.PASSWORD, clients.REFRESH)),
             audiences=audiences,
             scopes=frozenset((scopes,) if isinstance(scopes, str) else scopes),
+            policy=policy.of_sessions(),
         )
         self._storage = storage = Storage(database, clock)
         try:
@@ -235,6 +236,10 @@ class TokenService:
                 any(item.id == session_id for item in sessions.live(tx, sub)) and sessions.end(tx, session_id, "ended")
             )
         )
+
+    def end_other_sessions(self, sub: str, session_id: str) -> int:
+        """End every live session of the subject but that one; answers how many."""
+        return self._core.write(lambda tx: sessions.end_others(tx, sub, session_id))
 
     def jwks(self) -> dict[str, Any]:
         """The JWK Set of access-token keys (RFC 7517 5), from memory."""

@@ -23,9 +23,10 @@ from admit.keyring.lifecycle import (
     wait_before_rotation,
 )
 from admit.service import audit, revocation
-from admit.service.policy import Policy, milliseconds
+from admit.service.policy import Policy
 from admit.service.results import SigningKey
 from admit.service.schema import feed, keys, secrets
+from admit.service.session_policy import milliseconds
 
 if TYPE_CHECKING:
     from admit.keyring.wrapping import MasterKeys

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from admit import clock
 from admit.errors import InvalidGrant
-from admit.service import accounts, audit, clients, refresh_token, sessions
-from admit.service.policy import milliseconds
+from admit.service import accounts, audit, clients, devices, refresh_token, sessions
 from admit.service.results import AccessToken, TokenPair
+from admit.service.session_policy import milliseconds
 
 if TYPE_CHECKING:
     from admit.service.core import Core
@@ -49,7 +49,7 @@ def login(
         raise InvalidGrant("no such user, a wrong password, or a disabled user")
 
     now = core.read(lambda tx: tx.now)
-    policy = core.policy
+    policy = client.policy
     ends = now + milliseconds(policy.absolute)
     idle_until = min(ends, now + milliseconds(policy.idle))
     session_id = clock.random_id()
@@ -90,7 +90,11 @@ def login(
         elif held != epoch:  # disabling raises it, too
             return False
         sessions.add(tx, row)
-        audit.record(tx, "login", sub=sub, client_id=client.id, session_id=session_id, address=note(address))
+        told = {"sub": sub, "client_id": client.id, "session_id": session_id, "address": note(address)}
+        audit.record(tx, "login", **told)
+        if devices.seen(tx, sub, note(device)):
+            audit.record(tx, "login.new_device", detail=note(device), **told)
+        sessions.end_beyond(tx, sub, core.policy.sessions_per_user)
         return True
 
     if not core.write(change):

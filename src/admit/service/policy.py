@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 
 from admit.errors import ConfigurationError
+from admit.service.session_policy import SESSION, SessionPolicy, must_be_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,10 @@ class Policy:
     """A session unused for so long ends."""
     absolute: timedelta = timedelta(days=90)
     """No session lives longer."""
+    reuse: str = SESSION
+    """What ends when an old refresh token comes back: its `session`, or everything of its `user`."""
+    sessions_per_user: int = 100
+    """A login beyond so many live sessions ends the user's oldest."""
     key_lifetime: timedelta = timedelta(days=30)
     """How long a key signs."""
     key_published: timedelta = timedelta(minutes=15)
@@ -36,18 +41,18 @@ class Policy:
     """How long the audit trail is kept."""
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
-            if not isinstance(value, timedelta) or value < timedelta():
-                raise ConfigurationError(f"the policy's {name} must be a timedelta that is not negative")
+        for field in fields(self):
+            if field.name not in ("reuse", "sessions_per_user"):
+                must_be_duration(field.name, getattr(self, field.name))
+        if not isinstance(self.sessions_per_user, int) or self.sessions_per_user < 1:
+            raise ConfigurationError("sessions_per_user is a whole number, at least 1")
         if self.access_lifetime < timedelta(seconds=1) or self.access_lifetime > self.absolute:
             raise ConfigurationError("access_lifetime must lie between a second and the session's absolute limit")
-        if self.grace > self.retry_window:
-            raise ConfigurationError("retry_window must not be shorter than grace: it continues it")
-        if self.retry_window >= self.idle or self.idle > self.absolute:
-            raise ConfigurationError("retry_window must be shorter than idle, and idle not longer than absolute")
+        self.of_sessions()
+
+    def of_sessions(self) -> SessionPolicy:
+        """What it says of sessions: for the first-party client, and for every client that has no policy of its own."""
+        return SessionPolicy(**{name: getattr(self, name) for name in _OF_SESSIONS})
 
 
-def milliseconds(value: timedelta) -> int:
-    """A duration as the integer that rows and pure functions count in."""
-    return value // timedelta(milliseconds=1)
+_OF_SESSIONS = tuple(field.name for field in fields(SessionPolicy) if field.name != "rotate")

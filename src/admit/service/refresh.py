@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from admit.errors import InvalidGrant, StorageUnavailable
-from admit.service import audit, clients, refresh_token, sessions
+from admit.service import accounts, audit, clients, refresh_token, sessions
 from admit.service.login import note, user_claims
-from admit.service.policy import milliseconds
 from admit.service.results import Client, TokenPair
+from admit.service.session_policy import USER, milliseconds
 from admit.service.sessions import Outcome, Presented, Row, Windows
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def refresh(
         clients.must_have(client, clients.REFRESH)
         if row is None:
             raise InvalidGrant("there is no such session")
-        windows = Windows(milliseconds(core.policy.grace), milliseconds(core.policy.retry_window))
+        windows = Windows.of(client.policy)
         outcome = sessions.classify(row, Presented(old.hash, old.generation, client.id), now, windows)
         if outcome is Outcome.REFUSED:
             raise InvalidGrant("the session is over, or another client's")
         if outcome is Outcome.REUSE:
-            core.write(lambda tx: sessions.end(tx, old.session_id, "reuse", address=note(address)))
+            _reused(core, row, client, address)
             raise InvalidGrant("the refresh token was used before; its session is ended")
         if outcome is Outcome.AHEAD:
             _record(core, "session.ahead", row, address)
@@ -82,8 +82,8 @@ def _exchange(
     granted = clients.granted_scope(row.scope.split(), scope)
     meant_for = clients.granted_audience(client, audience, row.audience)
     idle_until = row.idle_until
-    if outcome is Outcome.ROTATE:
-        idle_until = min(now + milliseconds(core.policy.idle), row.expires_at)
+    if outcome is Outcome.ROTATE or not client.policy.rotate:
+        idle_until = min(now + milliseconds(client.policy.idle), row.expires_at)
     claims = user_claims(core, row.user_id) | {"sid": row.id, "epoch": row.epoch, "auth_time": row.auth_time // 1000}
     token, lifetime = core.sign(
         now=now,
@@ -109,7 +109,10 @@ def _exchange(
         text = new.text
     elif outcome is Outcome.SAME:
         text = old.text
-        if not row.seen:
+        if not client.policy.rotate:
+            if not core.write(lambda tx: sessions.extend(tx, old, now, idle_until), single=True):
+                return None
+        elif not row.seen:
             core.write(lambda tx: sessions.mark_seen(tx, old, now))
     else:
         text = refresh_token.unseal(row.successor or b"", old, secrets.seal, client.id)
@@ -123,6 +126,16 @@ def _exchange(
         session_id=row.id,
         sub=row.user_id,
     )
+
+
+def _reused(core: Core, row: Row, client: Client, address: str) -> None:
+    """An old token came back: its session ends, and where the client's policy says so, everything of its user."""
+
+    def change(tx: Tx) -> None:
+        if sessions.end(tx, row.id, "reuse", address=note(address)) and client.policy.reuse == USER:
+            accounts.raise_epoch(tx, row.user_id, core.own_users, "user.reuse")
+
+    core.write(change)
 
 
 def _record(core: Core, event: str, row: Row, address: str) -> None:

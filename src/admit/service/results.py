@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from admit.service.session_policy import SessionPolicy
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
@@ -68,6 +70,8 @@ class Client:
     audiences: tuple[str, ...]
     """The first is the default."""
     scopes: frozenset[str]
+    policy: SessionPolicy
+    """How its sessions refresh and end: its own, or the service's."""
     disabled: bool = False
     secret_hash: bytes | None = field(default=None, repr=False)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from sqlalchemy import bindparam, insert, select, update
 
-from admit.service.policy import milliseconds
 from admit.service.schema import feed, revocations
+from admit.service.session_policy import milliseconds
 from admit.tokens.revocation import Entry, EntryKind
 
 if TYPE_CHECKING:

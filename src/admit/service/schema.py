@@ -43,6 +43,7 @@ clients: Final = Table(
     Column("grants", Text, nullable=False),
     Column("audiences", Text, nullable=False),
     Column("scopes", Text, nullable=False),
+    Column("policy", Text),  # a SessionPolicy as JSON; NULL: the service's
     Column("disabled_at", BigInteger),
     Column("created_at", BigInteger, nullable=False),
 )
@@ -80,6 +81,16 @@ Index(
     sessions.c.rotated_at,
     sqlite_where=sessions.c.successor.is_not(None),
     postgresql_where=sessions.c.successor.is_not(None),
+)
+
+devices: Final = Table(
+    "admit_devices",
+    metadata,
+    Column("id", Id, primary_key=True),  # a digest of the user and the device's description
+    Column("user_id", Id, ForeignKey("admit_users.id"), nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Index("admit_devices_user", "user_id"),
+    Index("admit_devices_seen", "seen_at"),
 )
 
 revocations: Final = Table(

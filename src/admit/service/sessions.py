@@ -12,12 +12,14 @@ from admit.service import audit, revocation
 from admit.service.prepared import Prepared
 from admit.service.results import Session
 from admit.service.schema import sessions, users
+from admit.service.session_policy import milliseconds
 from admit.service.storage import Now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from admit.service.refresh_token import RefreshToken
+    from admit.service.session_policy import SessionPolicy
     from admit.service.storage import Tx
 
 
@@ -31,7 +33,8 @@ class Outcome(StrEnum):
     ROTATE = "rotate"
     """A new access token, a new refresh token."""
     SAME = "same"
-    """A new access token, the same refresh token: so a token inside its grace is never two generations old."""
+    """A new access token, the same refresh token: so a token inside its grace is never two generations old. And
+    always, for a client whose refresh tokens do not rotate."""
     REPLAY = "replay"
     """A new access token, the same successor: a race, or an impatient retry."""
     RETRY = "retry"
@@ -41,10 +44,17 @@ class Outcome(StrEnum):
 
 
 class Windows(NamedTuple):
-    """Milliseconds after a rotation during which the previous token still gets its successor."""
+    """Milliseconds after a rotation during which the previous token still gets its successor; and whether there are
+    rotations at all."""
 
     grace: int
     retry: int
+    rotate: bool = True
+
+    @classmethod
+    def of(cls, policy: SessionPolicy) -> Windows:
+        """Those of a client's sessions."""
+        return cls(milliseconds(policy.grace), milliseconds(policy.retry_window), policy.rotate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +137,8 @@ class Facts(NamedTuple):
 CASES: Final[tuple[tuple[Outcome, Callable[[Facts], bool]], ...]] = (
     (Outcome.REFUSED, lambda it: not it.standing),
     (Outcome.AHEAD, lambda it: it.ahead),
-    (Outcome.ROTATE, lambda it: it.current and not it.in_grace),
-    (Outcome.SAME, lambda it: it.current and it.in_grace),
+    (Outcome.ROTATE, lambda it: it.current and it.windows.rotate and not it.in_grace),
+    (Outcome.SAME, lambda it: it.current),
     (Outcome.REPLAY, lambda it: it.previous and it.in_grace),
     (Outcome.RETRY, lambda it: it.previous and it.in_retry),
     (Outcome.REUSE, lambda _: True),
@@ -173,6 +183,12 @@ _SWAP: Final = Prepared(
 )
 _SEEN = update(sessions).where(
     sessions.c.id == bindparam("session"), sessions.c.hash == bindparam("old"), sessions.c.seen.is_(False)
+)
+_EXTEND: Final = Prepared(
+    update(sessions)
+    .where(sessions.c.id == bindparam("session"), sessions.c.hash == bindparam("old"), sessions.c.ended_at.is_(None))
+    .values(seen=True, used_at=bindparam("now"), idle_until=bindparam("idle"))
+    .returning(sessions.c.generation)
 )
 _FIND: Final = Prepared(
     select(
@@ -225,6 +241,12 @@ def mark_seen(tx: Tx, token: RefreshToken, now: int) -> None:
     tx.execute(_SEEN.values(seen=True, used_at=now), {"session": token.session_id, "old": token.hash})
 
 
+def extend(tx: Tx, token: RefreshToken, now: int, idle_until: int) -> bool:
+    """Note the use of a token that does not rotate. False where the session ended or rotated in the meantime."""
+    values = {"session": token.session_id, "old": token.hash, "now": now, "idle": idle_until}
+    return _EXTEND.row(tx.connection, values) is not None
+
+
 def end(tx: Tx, session_id: str, why: str, *, address: str | None = None) -> bool:
     """End a session and cut off its access tokens. False where it had ended already."""
     row = tx.execute(_END, {"session": session_id, "now": tx.now, "why": why}).one_or_none()
@@ -248,6 +270,17 @@ def live(tx: Tx, sub: str) -> list[Session]:
     query = select(sessions).join(users, users.c.id == sessions.c.user_id).where(current)
     rows = tx.execute(query.order_by(sessions.c.created_at.desc(), sessions.c.id)).mappings()
     return [_shown(row) for row in rows]
+
+
+def end_beyond(tx: Tx, sub: str, most: int) -> None:
+    """End the subject's oldest live sessions beyond `most`. The caller holds the user's row."""
+    for session in live(tx, sub)[most:]:
+        end(tx, session.id, "cap")
+
+
+def end_others(tx: Tx, sub: str, kept: str) -> int:
+    """End every live session of the subject but one; how many."""
+    return sum(end(tx, session.id, "ended") for session in live(tx, sub) if session.id != kept)
 
 
 def _shown(row: RowMapping) -> Session:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from admit.errors import InvalidClient, InvalidGrant, InvalidToken
 from admit.service import audit, refresh_token, revocation, sessions
-from admit.service.policy import milliseconds
 from admit.service.refresh import parse
 from admit.service.sessions import Outcome, Presented, Windows
 
@@ -76,9 +75,8 @@ def _introspect_refresh(core: Core, token: str, client: Client) -> dict[str, obj
     except InvalidGrant:
         return dict(_INACTIVE)
     row, now = core.read(lambda tx: (sessions.find(tx, shown.session_id), tx.now))
-    windows = Windows(milliseconds(core.policy.grace), milliseconds(core.policy.retry_window))
     presented = Presented(shown.hash, shown.generation, client.id)
-    if row is None or sessions.classify(row, presented, now, windows) not in _GOOD:
+    if row is None or sessions.classify(row, presented, now, Windows.of(client.policy)) not in _GOOD:
         return dict(_INACTIVE)
     return {
         "active": True,
