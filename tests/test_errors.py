@@ -62,8 +62,20 @@ PUBLIC = {
         "KeySet",
         "KeySource",
     ),
-    *("Kind", "Peeked", "Revocations", "Signer", "SigningBackend", "Unavailable", "Unchecked", "Verifier", "errors"),
+    *(
+        "Kind",
+        "Peeked",
+        "Revocations",
+        "Signer",
+        "SigningBackend",
+        "Unavailable",
+        "Unchecked",
+        "Verifier",
+        "Verifiers",
+        "errors",
+    ),
     "peek",
+    "presets",
 }
 CLASSES = [one for one in vars(errors).values() if inspect.isclass(one) and issubclass(one, AdmitError)]
 

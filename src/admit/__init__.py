@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 from admit import errors
 from admit.errors import AdmitError, ConfigurationError, InvalidToken, Unavailable
 from admit.jose.keys import Key, KeySet
+from admit.tokens import presets
 from admit.tokens.claims import Claims
 from admit.tokens.kinds import ACCESS, PLAIN, Kind
 from admit.tokens.peek import Peeked, peek
+from admit.tokens.several import Verifiers
 from admit.tokens.signer import Signer, SigningBackend
 from admit.tokens.verifier import KeySource, Revocations, Unchecked, Verifier
 
@@ -54,6 +56,8 @@ __all__ = [
     "Unavailable",
     "Unchecked",
     "Verifier",
+    "Verifiers",
     "errors",
     "peek",
+    "presets",
 ]

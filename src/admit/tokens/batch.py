@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from admit.errors import InvalidToken
 from admit.tokens.claims import Claims
+from admit.tokens.several import Verifiers
 from admit.tokens.verifier import Verifier
 
 E = TypeVar("E")
@@ -19,7 +20,7 @@ _SHARE: Final = 32  # tokens that a thread must have to do, for its start (about
 
 
 def verify_many(
-    verifier: Verifier[E], tokens: Iterable[str | bytes], *, threads: int | None = None
+    verifier: Verifier[E] | Verifiers[E], tokens: Iterable[str | bytes], *, threads: int | None = None
 ) -> list[Claims[E] | InvalidToken]:
     """For each token, in their order, its claims or the InvalidToken that refuses it: an answer that is an exception was refused.
 

@@ -6,6 +6,7 @@ The signature was verified before; nothing here decides whom to believe.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any
@@ -40,15 +41,15 @@ def issuer(expected: frozenset[str]) -> Rule:
     return rule
 
 
-def audience(expected: frozenset[str]) -> Rule:
-    """aud is one of these strings, or a list that holds one (RFC 7519 4.1.3)."""
+def audience(expected: frozenset[str], name: str = "aud") -> Rule:
+    """aud is one of these strings, or a list that holds one (RFC 7519 4.1.3). name: the claim it was read from."""
 
     def rule(claims: Registered, raw: dict[str, Any], now: float) -> None:  # noqa: ARG001
         aud = claims.aud
         if aud in expected if type(aud) is str else aud is not UNSET and not expected.isdisjoint(aud):
             return
         found = "missing" if aud is UNSET else shown(aud)
-        raise WrongAudience(f"aud is {found}, expected {' or '.join(map(shown, sorted(expected)))}")
+        raise WrongAudience(f"{name} is {found}, expected {' or '.join(map(shown, sorted(expected)))}")
 
     return rule
 
@@ -110,5 +111,21 @@ def forbidden(names: Iterable[str]) -> Rule:
         if not banned.isdisjoint(raw):
             found = min(banned & raw.keys())
             raise InvalidClaim(f"the claim {shown(found)} marks another kind of token", found)
+
+    return rule
+
+
+def marked(marks: Iterable[tuple[str, str]]) -> Rule:
+    """These claims are there as strings, and each matches its regular expression as a whole."""
+    patterns = tuple((name, re.compile(pattern)) for name, pattern in marks)
+
+    def rule(claims: Registered, raw: dict[str, Any], now: float) -> None:  # noqa: ARG001
+        for name, pattern in patterns:
+            value = raw.get(name)
+            if type(value) is not str or pattern.fullmatch(value) is None:
+                found = "missing" if name not in raw else shown(value)
+                raise InvalidClaim(
+                    f"{shown(name)} is {found}, expected {pattern.pattern}: this is another kind of token", name
+                )
 
     return rule

@@ -63,6 +63,8 @@ class Signer:
     ) -> None:
         if not isinstance(issuer, str) or not issuer:
             raise ConfigurationError("issuer must be a non-empty string")
+        if not isinstance(kind, Kind) or kind.foreign:
+            raise ConfigurationError("kind is a Kind that you sign, such as ACCESS or PLAIN, not one of another issuer")
         if not timedelta(seconds=1) <= lifetime <= kind.max_lifetime:
             raise ConfigurationError(
                 f"lifetime is at least a second and at most {kind.max_lifetime}, as {kind.name!r} tokens are"

@@ -36,7 +36,7 @@ def failures(verifier: Verifier[Any], token: str, keys: KeySet, now: float) -> t
     except InvalidKey as error:
         return (UnknownKey(str(error)),)
     found: list[InvalidToken] = []
-    registered = _registered(raw, found)
+    registered = _registered(verifier.kind.registered(raw), found)
     unreadable = {_about(error) for error in found}
     for rule in verifier.rules:
         found += [error for error in _broken(rule, registered, raw, now) if _about(error) not in unreadable]
@@ -65,7 +65,7 @@ def _broken(rule: Rule, registered: Registered, raw: dict[str, Any], now: float)
         try:
             rule(registered, raw, now)
         except InvalidToken as error:
-            if any(error.args == known.args for known in found):
+            if _about(error) in map(_about, found):
                 return found
             found.append(error)
             if not isinstance(error, InvalidClaim):

@@ -15,6 +15,7 @@ from admit.errors import (
     InvalidClaim,
     InvalidKey,
     InvalidToken,
+    MalformedToken,
     RevocationsUnavailable,
     UnknownKey,
     WrongType,
@@ -25,7 +26,7 @@ from admit.jose.algorithms import Check
 from admit.jose.encoding import MAX_TOKEN, b64url_decode, json_object
 from admit.jose.jws import split
 from admit.jose.keys import KeySet
-from admit.tokens import rules
+from admit.tokens import presets, rules
 from admit.tokens.cache import TokenCache, require_immutable
 from admit.tokens.claims import Claims, read_registered
 from admit.tokens.kinds import ACCESS, Kind
@@ -153,14 +154,19 @@ class Verifier(Generic[E]):
             )
         if not callable(clock):
             raise ConfigurationError(f"clock is a function that answers seconds since 1970, not {type(clock).__name__}")
-        if isinstance(keys, KeySet) and not any(key.key_ops is None or "verify" in key.key_ops for key in keys):
-            raise ConfigurationError("none of these keys may verify (key_ops)")
+        if isinstance(keys, KeySet):
+            _check_keys(keys, kind)
         self.kind = kind
+        self.issuers: frozenset[str] = (
+            frozenset() if isinstance(issuer, Unchecked) else kind.issuers(_strings(issuer, "issuer"))
+        )
+        """The issuers expected, in each of their spellings; none where that is Unchecked."""
         self._times = _times(kind, leeway, skew, max_lifetime)
-        self.rules = tuple(_rules(kind, issuer, audience, self._times, required))
+        self.rules = tuple(_rules(kind, self.issuers, audience, self._times, required))
         """The prepared rules, in order; each raises what it finds wrong."""
-        self._source, self._clock, self._max_token = keys, clock, max_token
+        self._source, self._clock, self.max_token = keys, clock, max_token
         self._extra = extra
+        self._registered = kind.registered if kind.names else None
         self._revoked: Callable[[Claims[Any]], object] | None = None if revocations is None else revocations.check
         if cache:
             require_immutable(extra) if extra is not None else None
@@ -193,7 +199,7 @@ class Verifier(Generic[E]):
                 return known
 
         # 1. Size, alphabet, three parts.
-        signing_input, head, body, signature = split(token, self._max_token)
+        signing_input, head, body, signature = split(token, self.max_token)
 
         # 2. The header: strict, its typ this kind's; its kid chooses the key, and the key its one algorithm.
         memo = snapshot.memo.get(head)
@@ -210,7 +216,7 @@ class Verifier(Generic[E]):
         # 4. The payload: canonical base64url, strict JSON, registered claims of the right types.
         payload = b64url_decode(body)
         raw = json_object(payload)
-        registered = read_registered(raw)
+        registered = read_registered(raw if self._registered is None else self._registered(raw))
 
         # 5. The rules: issuer, audience, times, required and forbidden claims.
         now = self._clock()
@@ -247,10 +253,7 @@ class Verifier(Generic[E]):
     def _prepare(self, snapshot: _Snapshot[E], head: bytes) -> tuple[_Snapshot[E], Check, str]:
         header = headers.parse(head)
         if not self.kind.accepts(header.typ):
-            raise WrongType(
-                f"typ is {shown(header.typ)}, and kind {self.kind.name!r} expects {self.kind.typ!r}; if this issuer's tokens"
-                f" say so, pass a Kind whose other_types holds {shown(header.typ)}"
-            )
+            raise WrongType(_other_type(self.kind, header.typ))
         try:
             key = snapshot.keys.find(header.alg, header.kid)
         except UnknownKey:
@@ -258,6 +261,11 @@ class Verifier(Generic[E]):
             if keys is not snapshot.keys:
                 snapshot = self._renewed(keys)
             key = keys.find(header.alg, header.kid)
+        if self.kind.algorithms and key.algorithm.name not in self.kind.algorithms:
+            raise MalformedToken(
+                f"the token is signed with {key.algorithm.name}, and kind {self.kind.name!r} only ever with"
+                f" {' or '.join(sorted(self.kind.algorithms))}"
+            )
         try:
             return snapshot, key.check, key.kid
         except InvalidKey as error:
@@ -312,7 +320,7 @@ def _times(kind: Kind, leeway: object, skew: object, max_lifetime: object) -> ru
 
 def _rules(
     kind: Kind,
-    issuer: str | Sequence[str] | Unchecked[str],
+    issuers: frozenset[str],
     audience: str | Sequence[str] | Unchecked[str],
     times: rules.Rule,
     required: Iterable[str],
@@ -323,14 +331,38 @@ def _rules(
     if not all(isinstance(name, str) and name for name in names):
         raise ConfigurationError("required is a collection of claim names, and each is a non-empty string")
     needed = (kind.required | frozenset(names)) - {"exp"}  # the rules of exp, iss and aud require theirs already
-    if not isinstance(issuer, Unchecked):
-        yield rules.issuer(_strings(issuer, "issuer"))
+    if issuers:
+        yield rules.issuer(issuers)
         needed -= {"iss"}
     if not isinstance(audience, Unchecked):
-        yield rules.audience(_strings(audience, "audience"))
-        needed -= {"aud"}
+        audiences = _strings(audience, "audience")
+        kind.check_audience(issuers, audiences)
+        yield rules.audience(audiences, kind.place("aud"))
+        needed -= {kind.place("aud")}
     yield times
     if needed:
         yield rules.required(needed)
     if kind.forbidden:
         yield rules.forbidden(kind.forbidden)
+    if kind.marks:
+        yield rules.marked(kind.marks)
+
+
+def _check_keys(keys: KeySet, kind: Kind) -> None:
+    fitting = [key for key in keys if not kind.algorithms or key.algorithm.name in kind.algorithms]
+    if not fitting:
+        raise ConfigurationError(
+            f"kind {kind.name!r} is signed with {' or '.join(kind.algorithms)}, and no key is for that"
+        )
+    if not any(key.key_ops is None or "verify" in key.key_ops for key in fitting):
+        raise ConfigurationError("none of these keys may verify (key_ops)")
+
+
+def _other_type(kind: Kind, typ: str | None) -> str:
+    """What is said of a typ that is another kind's, with the options that would accept it."""
+    offered = presets.accepting(typ)
+    known = f"kind={offered} where the issuer is one of those, or " if offered else ""
+    return (
+        f"typ is {shown(typ)}, and kind {kind.name!r} expects {kind.typ!r}; if this issuer's tokens say so, pass"
+        f" {known}a Kind whose other_types holds {shown(typ)}"
+    )

@@ -15,6 +15,7 @@ from admit.errors import (
     shown,
 )
 from admit.jose.encoding import json_bytes
+from admit.tokens.several import Verifiers
 from admit.tokens.verifier import Verifier
 from admit.tokens.waiting import WouldWait, may_wait
 
@@ -59,9 +60,9 @@ class Door(Generic[E]):
     """Lets bearer tokens in that a verifier accepts. realm: a name for the challenge, shown to clients (RFC 9110
     11.5)."""
 
-    def __init__(self, verifier: Verifier[E], *, realm: str | None = None) -> None:
-        if not isinstance(verifier, Verifier):
-            raise ConfigurationError(f"a door takes a Verifier, not {type(verifier).__name__}")
+    def __init__(self, verifier: Verifier[E] | Verifiers[E], *, realm: str | None = None) -> None:
+        if not isinstance(verifier, Verifier | Verifiers):
+            raise ConfigurationError(f"a door takes a Verifier or Verifiers, not {type(verifier).__name__}")
         if realm is not None and not _quotable(realm):
             raise ConfigurationError("a realm is printable ASCII without quotes and backslashes")
         self.verifier = verifier

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 
 from admit.errors import AdmitError
 from admit.tokens.claims import Claims
+from admit.tokens.several import Verifiers
 from admit.tokens.verifier import Verifier
 from admit.web.bearer import Door, checked_scopes, headers_of
 
@@ -55,7 +56,7 @@ class Bearer(SecurityBase, Generic[E]):
 
     def __init__(
         self,
-        verifier: Verifier[E],
+        verifier: Verifier[E] | Verifiers[E],
         *,
         scheme_name: str = "Bearer",
         description: str | None = None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from admit.tokens.claims import Claims
+    from admit.tokens.several import Verifiers
     from admit.tokens.verifier import Verifier
 
 Endpoint = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
@@ -37,7 +38,8 @@ class BearerMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        verifier: Verifier[Any],  # whatever its claims' type: Starlette's Middleware could not infer it
+        verifier: Verifier[Any]
+        | Verifiers[Any],  # whatever its claims' type: Starlette's Middleware could not infer it
         *,
         scopes: Iterable[str] = (),
         public: Iterable[str] = (),
