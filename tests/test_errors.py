@@ -32,6 +32,7 @@ CODES = {
     "RevokedToken": "revoked_token",
     "DecryptionFailed": "decryption_failed",
     "InsufficientScope": "insufficient_scope",
+    "StaleAuthentication": "insufficient_user_authentication",
     "OAuthError": "invalid_request",
     "InvalidRequest": "invalid_request",
     "InvalidClient": "invalid_client",

@@ -19,6 +19,7 @@
     |   |-- RevokedToken            cut off before its expiry
     |   `-- DecryptionFailed        a JWE that does not open; never says why (RFC 7516 11.5)
     |-- InsufficientScope           a good token without the scope asked for: HTTP 403
+    |-- StaleAuthentication         a good token whose login is too long ago for what is asked: HTTP 401
     |-- OAuthError                  a refused request to the token service: RFC 6749 5.2
     |   |-- InvalidRequest  InvalidClient  InvalidGrant  UnauthorizedClient
     |   `-- UnsupportedGrantType  InvalidScope  InvalidTarget  TooManyRequests
@@ -174,6 +175,17 @@ class InsufficientScope(AdmitError):
     def __init__(self, message: str, required: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.required = required
+
+
+class StaleAuthentication(AdmitError):
+    """A good token's login is older than this needs. Answer 401 with `insufficient_user_authentication` (RFC 9470 3)."""
+
+    code = "insufficient_user_authentication"
+    public = "this needs a more recent login"
+
+    def __init__(self, message: str, max_age: int) -> None:
+        super().__init__(message)
+        self.max_age = max_age
 
 
 class OAuthError(AdmitError):

@@ -110,4 +110,4 @@ def test_requires_without_the_middleware_is_a_mistake_and_lets_nobody_in() -> No
 def test_one_string_is_no_collection_of_paths_or_scopes() -> None:
     for wrong in ({"public": "/"}, {"scopes": "orders:read"}):
         with pytest.raises(ConfigurationError):
-            BearerMiddleware(APP, VERIFIER, **wrong)
+            BearerMiddleware(APP, VERIFIER, **wrong)  # type: ignore[arg-type]

@@ -173,6 +173,11 @@ class Verifier(Generic[E]):
         self._cache_size = cache
         self._snapshot: _Snapshot[E] | None = None
 
+    @property
+    def clock(self) -> Clock:
+        """What it judges times by."""
+        return self._clock
+
     def verify(self, token: str | bytes) -> Claims[E]:
         """The claims of a token that passes every check, or an InvalidToken that says which failed.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from admit.errors import (
@@ -11,6 +12,7 @@ from admit.errors import (
     InsufficientScope,
     InvalidRequest,
     InvalidToken,
+    StaleAuthentication,
     Unavailable,
     shown,
 )
@@ -41,6 +43,7 @@ class MissingToken(AdmitError):
 
 _CODES: Final[tuple[tuple[type[AdmitError], int, str | None, bool], ...]] = (
     (MissingToken, 401, None, True),
+    (StaleAuthentication, 401, StaleAuthentication.code, True),
     (InvalidToken, 401, "invalid_token", False),
     (InsufficientScope, 403, "insufficient_scope", True),
     (InvalidRequest, 400, "invalid_request", False),
@@ -69,11 +72,14 @@ class Door(Generic[E]):
         self._realm = realm
         self._queue: Any = None
 
-    async def admit(self, authorization: Sequence[bytes], scopes: Sequence[str] = ()) -> Claims[E]:
+    async def admit(
+        self, authorization: Sequence[bytes], scopes: Sequence[str] = (), max_age: int | None = None
+    ) -> Claims[E]:
         """The claims of the token in the values of all Authorization headers, if it carries every one of `scopes`.
 
-        CPU only while keys and revocations are warm; otherwise a worker thread waits, never the event loop. Raises
-        MissingToken, InvalidRequest, InvalidToken, InsufficientScope or Unavailable.
+        max_age: seconds that its login may be ago. CPU only while keys and revocations are warm; otherwise a worker
+        thread waits, never the event loop. Raises MissingToken, InvalidRequest, InvalidToken, InsufficientScope,
+        StaleAuthentication or Unavailable.
         """
         token = read_token(authorization)
         before = may_wait.set(False)
@@ -85,11 +91,19 @@ class Door(Generic[E]):
             may_wait.reset(before)
         if claims is None:
             claims = await self._waited(token)
-        return allowed(claims, scopes)
+        return self.allowed(claims, scopes, max_age)
 
-    def admit_sync(self, authorization: Sequence[bytes], scopes: Sequence[str] = ()) -> Claims[E]:
+    def admit_sync(
+        self, authorization: Sequence[bytes], scopes: Sequence[str] = (), max_age: int | None = None
+    ) -> Claims[E]:
         """As `admit`, for a thread."""
-        return allowed(self.verifier.verify(read_token(authorization)), scopes)
+        return self.allowed(self.verifier.verify(read_token(authorization)), scopes, max_age)
+
+    def allowed(self, claims: Claims[E], scopes: Sequence[str] = (), max_age: int | None = None) -> Claims[E]:
+        """The claims, if they carry every one of `scopes`, and tell of a login at most `max_age` seconds ago."""
+        if max_age is not None:
+            must_be_recent(claims, max_age, self.verifier.clock())
+        return allowed(claims, scopes)
 
     def refuse(self, error: AdmitError, scopes: Sequence[str] = ()) -> Refusal:
         """The answer to an error (RFC 6750 3). Only its `public` text leaves; the log keeps the cause.
@@ -109,6 +123,8 @@ class Door(Generic[E]):
         parameters = [] if self._realm is None else [f'realm="{self._realm}"']
         if code is not None:
             parameters += [f'error="{code}"', f'error_description="{description}"']
+        if isinstance(error, StaleAuthentication):
+            parameters.append(f'max_age="{error.max_age}"')
         if names_scope and scopes:
             parameters.append(f'scope="{" ".join(scopes)}"')
         challenge = " ".join(("Bearer", ", ".join(parameters))).rstrip()
@@ -159,6 +175,25 @@ def allowed(claims: Claims[E], scopes: Sequence[str]) -> Claims[E]:
         if missing:
             raise InsufficientScope(f"the token lacks {', '.join(map(shown, missing))}", tuple(scopes))
     return claims
+
+
+def must_be_recent(claims: Claims[Any], max_age: int, now: float) -> None:
+    """Raise StaleAuthentication unless `auth_time` says that the login is at most `max_age` seconds ago (RFC 9470 4)."""
+    if claims.auth_time is None:
+        raise StaleAuthentication("the token does not say when its user logged in (auth_time)", max_age)
+    if now - claims.auth_time > max_age:
+        raise StaleAuthentication(
+            f"the login is {now - claims.auth_time:.0f} s ago, and at most {max_age} s are asked", max_age
+        )
+
+
+def checked_age(max_age: timedelta | None) -> int | None:
+    """The seconds of a door's max_age. Raises ConfigurationError for what is none."""
+    if max_age is None:
+        return None
+    if not isinstance(max_age, timedelta) or max_age < timedelta(seconds=1):
+        raise ConfigurationError("max_age is a timedelta of at least a second: how long ago the login may be")
+    return int(max_age.total_seconds())
 
 
 def checked_scopes(scopes: Iterable[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 # method.
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from fastapi import HTTPException
@@ -15,7 +16,7 @@ from admit.errors import AdmitError
 from admit.tokens.claims import Claims
 from admit.tokens.several import Verifiers
 from admit.tokens.verifier import Verifier
-from admit.web.bearer import Door, checked_scopes, headers_of
+from admit.web.bearer import Door, checked_age, checked_scopes, headers_of
 
 E = TypeVar("E")
 
@@ -41,7 +42,8 @@ class Bearer(SecurityBase, Generic[E]):
 
     verifier: whose tokens are let in. scheme_name: in the OpenAPI document, whose Authorize button takes a token.
     token_url: makes that button ask for a client id and secret, and get the token from there itself. scopes: their
-    descriptions, for that form. realm: for the challenge.
+    descriptions, for that form. realm: for the challenge. max_age: how long ago the user's login may be, for routes that
+    need a recent one (RFC 9470).
 
     `FastAPI(responses=bearer.responses)` documents what a refused request gets. In tests,
     `app.dependency_overrides[bearer] = lambda: claims`. RFC 6750.
@@ -63,8 +65,9 @@ class Bearer(SecurityBase, Generic[E]):
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
         realm: str | None = None,
+        max_age: timedelta | None = None,
     ) -> None:
-        self.door = Door(verifier, realm=realm)
+        self.door, self._max_age = Door(verifier, realm=realm), checked_age(max_age)
         self.scheme_name = scheme_name
         checked_scopes(scopes or ())
         if token_url is None:
@@ -76,7 +79,7 @@ class Bearer(SecurityBase, Generic[E]):
     async def __call__(self, request: HTTPConnection, security_scopes: SecurityScopes) -> Claims[E]:
         """The claims, or an HTTPException with the status and headers of RFC 6750 3."""
         try:
-            return await self.door.admit(headers_of(request.scope["headers"]), security_scopes.scopes)
+            return await self.door.admit(headers_of(request.scope["headers"]), security_scopes.scopes, self._max_age)
         except AdmitError as error:
             refusal = self.door.refuse(error, security_scopes.scopes)
             headers = {name: value for name, value in refusal.headers.items() if name != "Content-Type"}

@@ -12,9 +12,11 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from admit.errors import AdmitError, ConfigurationError
-from admit.web.bearer import Door, MissingToken, Refusal, allowed, checked_scopes, headers_of
+from admit.web.bearer import Door, MissingToken, Refusal, checked_age, checked_scopes, headers_of
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from admit.tokens.claims import Claims
@@ -30,7 +32,8 @@ class BearerMiddleware:
     """Lets a request in only with a token that the verifier accepts; its claims are then `claims_of(request)`.
 
     scopes: what every request needs. public: exact paths that need no token, such as /healthz; a token there is not
-    even looked at. realm: for the challenge. WebSockets are judged alike, before they are accepted.
+    even looked at. realm: for the challenge. max_age: how long ago the user's login may be (RFC 9470). WebSockets are
+    judged alike, before they are accepted.
 
     `Starlette(routes, middleware=[Middleware(BearerMiddleware, verifier=verifier)])`. RFC 6750.
     """
@@ -44,11 +47,12 @@ class BearerMiddleware:
         scopes: Iterable[str] = (),
         public: Iterable[str] = (),
         realm: str | None = None,
+        max_age: timedelta | None = None,
     ) -> None:
         if isinstance(public, str):
             raise ConfigurationError("public is a collection of paths, not one string")
         self.app, self.door = app, Door(verifier, realm=realm)
-        self._scopes, self._public = checked_scopes(scopes), frozenset(public)
+        self._scopes, self._public, self._max_age = checked_scopes(scopes), frozenset(public), checked_age(max_age)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -57,7 +61,7 @@ class BearerMiddleware:
         scope[_DOOR] = self.door
         if scope["path"] not in self._public:
             try:
-                scope[_CLAIMS] = await self.door.admit(headers_of(scope["headers"]), self._scopes)
+                scope[_CLAIMS] = await self.door.admit(headers_of(scope["headers"]), self._scopes, self._max_age)
             except AdmitError as error:
                 await _send(self.door.refuse(error, self._scopes), scope, receive, send)
                 return
@@ -72,9 +76,14 @@ def claims_of(request: HTTPConnection) -> Claims[Any]:
     return cast("Claims[Any]", claims)
 
 
-def requires(*scopes: str) -> Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]:
-    """Decorates an endpoint (async or not) behind BearerMiddleware: its token needs all of these scopes, or 403."""
-    wanted = checked_scopes(scopes)
+def requires(
+    *scopes: str, max_age: timedelta | None = None
+) -> Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]:
+    """Decorates an endpoint (async or not) behind BearerMiddleware: its token needs all of these scopes, or 403.
+
+    max_age: how long ago its user's login may be, or 401 (RFC 9470).
+    """
+    wanted, age = checked_scopes(scopes), checked_age(max_age)
 
     def decorate(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         is_async = inspect.iscoroutinefunction(endpoint)
@@ -85,7 +94,7 @@ def requires(*scopes: str) -> Callable[[Endpoint], Callable[[Request], Awaitable
             if door is None:
                 raise ConfigurationError("requires() works behind BearerMiddleware, and this application has none")
             try:
-                allowed(claims_of(request), wanted)
+                cast("Door[Any]", door).allowed(claims_of(request), wanted, age)
             except AdmitError as error:
                 return _response(cast("Door[Any]", door).refuse(error, wanted))
             if is_async:
