@@ -183,7 +183,7 @@ class StaleAuthentication(AdmitError):
     code = "insufficient_user_authentication"
     public = "this needs a more recent login"
 
-    def __init__(self, message: str, max_age: int) -> None:
+    def __init__(self, message: str, max_age: int = 0) -> None:
         super().__init__(message)
         self.max_age = max_age
 

@@ -104,3 +104,31 @@ def test_wrong_credentials_a_silent_service_and_plain_http_each_have_their_exit_
     jwt("login", "http://127.0.0.1:9", "--user", "nobody", "--password-stdin", given="x", code=14, **tokens)
     jwt("login", "http://auth.example", "--user", "nobody", "--password-stdin", given="x", code=2, **tokens)
     assert not (tmp_path / "tokens.json").exists()
+
+
+def test_sessions_are_listed_with_device_and_login_and_ended(data: str, url: str, tmp_path: Path) -> None:
+    sub = json.loads(jwt("admin", "users", "add", "heidi", "--password-stdin", "--data", data, given=PASSWORD))["id"]
+    for name in ("one", "two", "three"):
+        tokens = {"ADMIT_TOKENS": str(tmp_path / name)}
+        jwt("login", url, "--user", "heidi", "--password-stdin", given=PASSWORD, **tokens)
+    listed = json.loads(jwt("admin", "sessions", "list", "heidi", "--data", data))
+    assert len(listed) == 3
+    assert {(each["sub"], each["address"], each["auth_method"]) for each in listed} == {(sub, "127.0.0.1", "pwd")}
+    assert all(each["device"] and each["auth_time"] and each["last_used_at"] for each in listed)
+    jwt("admin", "sessions", "end", "heidi", listed[0]["id"], "--data", data)
+    left = json.loads(jwt("admin", "sessions", "list", "heidi", "--data", data))
+    assert [each["id"] for each in left] == [each["id"] for each in listed[1:]]
+    assert "no live session" in jwt("admin", "sessions", "end", "heidi", listed[0]["id"], "--data", data, code=2)
+    jwt("admin", "sessions", "end", "heidi", "--all", "--data", data)
+    assert json.loads(jwt("admin", "sessions", "list", "heidi", "--data", data)) == []
+    assert "--all" in jwt("admin", "sessions", "end", "heidi", "--data", data, code=2)
+
+
+def test_the_audit_trail_is_a_line_of_json_for_each_event(data: str, url: str) -> None:
+    sub = json.loads(jwt("admin", "users", "add", "ivan", "--password-stdin", "--data", data, given=PASSWORD))["id"]
+    jwt("login", url, "--user", "ivan", "--password-stdin", given="wrong", code=25)
+    told = [json.loads(line) for line in jwt("admin", "audit", "--user", "ivan", "--data", data).splitlines()]
+    assert [(each["event"], each["sub"]) for each in told] == [("user.added", sub), ("login.failed", sub)]
+    after = jwt("admin", "audit", "--after", str(told[0]["id"]), "--event", "login.failed", "--data", data)
+    assert [json.loads(line)["id"] for line in after.splitlines()] == [told[1]["id"]]
+    assert jwt("admin", "audit", "--event", "never", "--data", data) == ""

@@ -1,42 +1,29 @@
-"""`jwt admin`: users and keys, straight in the service's database; no service needs to run."""
+"""`jwt admin`: users, sessions and keys, straight in the service's database; no service needs to run."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from admit.cli.audit import audit
 from admit.cli.database import db
-from admit.cli.exits import Exit, Stop
+from admit.cli.exits import Stop
 from admit.cli.input import from_environment, prompt, read_bytes
-from admit.cli.output import for_people, json_option, note, print_json, safe
-from admit.cli.serve import opened, read_settings, settings_options
-from admit.cli.times import moment
+from admit.cli.output import for_people, json_option, note, print_json
+from admit.cli.sessions import sessions
+from admit.cli.store import GROUP, found, print_table, service_of, where
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from admit.service.facade import TokenService
-    from admit.service.results import User
 
 F = TypeVar("F", bound=Callable[..., object])
-_where: Final = settings_options("data", "database", "master_key_file", "algorithm", "key_published", "key_reload")
 _THUMBPRINT: Final = re.compile(r"-[A-Za-z0-9_-]{42}")  # RFC 7638, those that look like an option
-_GROUP: Final = {"help_option_names": ["-h", "--help"]}
-
-
-@contextmanager
-def _service(config: Path | None, flags: dict[str, Any]) -> Iterator[TokenService]:
-    service = opened(read_settings(config, flags))
-    try:
-        yield service
-    finally:
-        service.close()
 
 
 def password_options(command: F) -> F:
@@ -62,32 +49,16 @@ def read_password(stdin: bool, variable: str | None, confirm: bool = False) -> s
     return password
 
 
-def _table(rows: Sequence[dict[str, object]], as_json: bool) -> None:
-    if not for_people(as_json):
-        print_json(list(rows))
-        return
-    columns = list(rows[0]) if rows else []
-    shown = [{name: _cell(name, row[name]) for name in columns} for row in rows]
-    widths = {name: max(len(name), *(len(row[name]) for row in shown)) for name in columns}
-    for row in [{name: name for name in columns}, *shown] if rows else []:
-        click.echo("  ".join(row[name].ljust(widths[name]) for name in columns).rstrip())
-
-
-def _cell(name: str, value: object) -> str:
-    if value is None:
-        return "-"
-    return moment(value) if name.endswith("_at") and isinstance(value, int | float) else safe(str(value))
-
-
-@click.group(context_settings=_GROUP)
+@click.group(context_settings=GROUP)
 def admin() -> None:
-    """Users and keys of a service, in its database."""
+    """Users, sessions and keys of a service, in its database."""
 
 
-admin.add_command(db)
+for group in (db, sessions, audit):
+    admin.add_command(group)
 
 
-@admin.group(context_settings=_GROUP)
+@admin.group(context_settings=GROUP)
 def users() -> None:
     """The service's own users."""
 
@@ -95,14 +66,14 @@ def users() -> None:
 @users.command("add")
 @click.argument("name")
 @password_options
-@_where
+@where
 @json_option
 def add_user(
     name: str, password_stdin: bool, password_env: str | None, as_json: bool, config: Path | None, **flags: Any
 ) -> None:
     """Add a user NAME, and print the id that its tokens carry as `sub`."""
     password = read_password(password_stdin, password_env, confirm=True)
-    with _service(config, flags) as service:
+    with service_of(config, flags) as service:
         user = service.users.add(name, password)
     if for_people(as_json):
         click.echo(user.id)
@@ -111,70 +82,63 @@ def add_user(
 
 
 @users.command("list")
-@_where
+@where
 @json_option
 def list_users(as_json: bool, config: Path | None, **flags: Any) -> None:
     """List every user."""
     rows: list[dict[str, object]] = []
-    with _service(config, flags) as service:
+    with service_of(config, flags) as service:
         page = service.users.list()
         while page:
             rows += [asdict(user) for user in page]
             page = service.users.list(after=page[-1].id)
-    _table(rows, as_json)
+    print_table(rows, as_json)
 
 
 @users.command("disable")
 @click.argument("name")
-@_where
+@where
 def disable_user(name: str, config: Path | None, **flags: Any) -> None:
     """Disable NAME: no login any more, every session ends, every access token is cut off."""
-    with _service(config, flags) as service:
-        service.users.disable(_found(service, name).id)
+    with service_of(config, flags) as service:
+        service.users.disable(found(service, name).id)
     note(f"{name} is disabled and logged out everywhere.")
 
 
 @users.command("passwd")
 @click.argument("name")
 @password_options
-@_where
+@where
 def set_password(name: str, password_stdin: bool, password_env: str | None, config: Path | None, **flags: Any) -> None:
     """Set NAME's password, which ends every session begun with the old one."""
     password = read_password(password_stdin, password_env, confirm=True)
-    with _service(config, flags) as service:
-        service.users.set_password(_found(service, name).id, password)
+    with service_of(config, flags) as service:
+        service.users.set_password(found(service, name).id, password)
     note(f"{name} has a new password and is logged out everywhere.")
 
 
-def _found(service: TokenService, name: str) -> User:
-    user = service.users.find(name)
-    if user is None:
-        raise Stop(f"there is no user {safe(name)}", Exit.USAGE)
-    return user
-
-
-@admin.group(context_settings=_GROUP)
+@admin.group(context_settings=GROUP)
 def keys() -> None:
     """The keys that sign access tokens and the revocation feed."""
 
 
 @keys.command("list")
-@_where
+@where
 @json_option
 def list_keys(as_json: bool, config: Path | None, **flags: Any) -> None:
     """List every key with its state: pending, active, retiring, retired, revoked."""
-    with _service(config, flags) as service:
+    with service_of(config, flags) as service:
         rows = [asdict(key) for key in service.keys.list()]
-    _table(rows, as_json)
+    print_table(rows, as_json)
 
 
 @keys.command("rotate")
 @click.option("--force", is_flag=True, help="do not wait until every verifier can hold the standby key")
-@_where
+@where
 @json_option
 def rotate_keys(force: bool, as_json: bool, config: Path | None, **flags: Any) -> None:
     """Let the published standby key sign from now on; tokens of the old one stay valid until they expire."""
-    with _service(config, flags) as service:
+    with service_of(config, flags) as service:
         key = service.keys.rotate(force=force)
     if for_people(as_json):
         click.echo(key.kid)
@@ -192,10 +156,10 @@ class _TakesKid(click.Command):
 
 @keys.command("revoke", cls=_TakesKid)
 @click.argument("kid")
-@_where
+@where
 def revoke_key(kid: str, config: Path | None, **flags: Any) -> None:
     """Revoke the key KID for good: it leaves the JWKS, and every token it signed is refused."""
-    with _service(config, flags) as service:
+    with service_of(config, flags) as service:
         service.keys.revoke(kid)
     sys.stdout.flush()
     note("The key is revoked; verifiers that follow the revocation feed refuse its tokens within a second.")

@@ -1,0 +1,58 @@
+"""A service's database as `jwt admin` opens it, with no service running; and rows of it as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from admit.cli.exits import Exit, Stop
+from admit.cli.output import for_people, print_json, safe
+from admit.cli.serve import opened, read_settings, settings_options
+from admit.cli.times import moment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from admit.service.facade import TokenService
+    from admit.service.results import User
+
+where: Final = settings_options("data", "database", "master_key_file", "algorithm", "key_published", "key_reload")
+GROUP: Final = {"help_option_names": ["-h", "--help"]}
+
+
+@contextmanager
+def service_of(config: Path | None, flags: dict[str, Any]) -> Iterator[TokenService]:
+    service = opened(read_settings(config, flags))
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def print_table(rows: Sequence[dict[str, object]], as_json: bool) -> None:
+    """Rows with the same members: aligned for people, a JSON array for a pipe."""
+    if not for_people(as_json):
+        print_json(list(rows))
+        return
+    columns = list(rows[0]) if rows else []
+    shown = [{name: _cell(name, row[name]) for name in columns} for row in rows]
+    widths = {name: max(len(name), *(len(row[name]) for row in shown)) for name in columns}
+    for row in [{name: name for name in columns}, *shown] if rows else []:
+        click.echo("  ".join(row[name].ljust(widths[name]) for name in columns).rstrip())
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None:
+        return "-"
+    return moment(value) if name.endswith("_at") and isinstance(value, int | float) else safe(str(value))
+
+
+def found(service: TokenService, name: str) -> User:
+    """The user of that name. Raises Stop where there is none."""
+    user = service.users.find(name)
+    if user is None:
+        raise Stop(f"there is no user {safe(name)}", Exit.USAGE)
+    return user
