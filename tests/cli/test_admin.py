@@ -109,8 +109,8 @@ def test_wrong_credentials_a_silent_service_and_plain_http_each_have_their_exit_
 def test_sessions_are_listed_with_device_and_login_and_ended(data: str, url: str, tmp_path: Path) -> None:
     sub = json.loads(jwt("admin", "users", "add", "heidi", "--password-stdin", "--data", data, given=PASSWORD))["id"]
     for name in ("one", "two", "three"):
-        tokens = {"ADMIT_TOKENS": str(tmp_path / name)}
-        jwt("login", url, "--user", "heidi", "--password-stdin", given=PASSWORD, **tokens)
+        tokens = str(tmp_path / name)
+        jwt("login", url, "--user", "heidi", "--password-stdin", given=PASSWORD, ADMIT_TOKENS=tokens)
     listed = json.loads(jwt("admin", "sessions", "list", "heidi", "--data", data))
     assert len(listed) == 3
     assert {(each["sub"], each["address"], each["auth_method"]) for each in listed} == {(sub, "127.0.0.1", "pwd")}

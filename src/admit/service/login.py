@@ -94,7 +94,7 @@ def login(
         audit.record(tx, "login", **told)
         if devices.seen(tx, sub, note(device)):
             audit.record(tx, "login.new_device", detail=note(device), **told)
-        sessions.end_beyond(tx, sub, core.policy.sessions_per_user)
+        sessions.end_beyond(tx, sub, core.policy.sessions_per_user, session_id)
         return True
 
     if not core.write(change):

@@ -272,9 +272,13 @@ def live(tx: Tx, sub: str) -> list[Session]:
     return [_shown(row) for row in rows]
 
 
-def end_beyond(tx: Tx, sub: str, most: int) -> None:
-    """End the subject's oldest live sessions beyond `most`. The caller holds the user's row."""
-    for session in live(tx, sub)[most:]:
+def end_beyond(tx: Tx, sub: str, most: int, new: str) -> None:
+    """End the subject's oldest live sessions beyond `most`, never the new one, whatever the clock said before.
+
+    The caller holds the user's row.
+    """
+    others = [session for session in live(tx, sub) if session.id != new]
+    for session in others[most - 1 :]:
         end(tx, session.id, "cap")
 
 
