@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from admit.errors import ConfigurationError, InvalidGrant, InvalidRequest, RevokedToken
+from admit.service import refresh, sessions
 from admit.service.facade import TokenService
 from admit.service.policy import Policy
 from admit.service.results import AuditEvent
@@ -150,6 +151,18 @@ def test_a_session_that_ended_is_not_extended(service: TokenService, alice: str,
     service.logout_everywhere(alice)
     with pytest.raises(InvalidGrant):
         desk.refresh(pair.refresh_token)
+
+
+def test_a_logout_between_the_look_and_the_extension_wins(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    desk = Desk(service, STEADY)
+    pair = desk.login()
+    token = refresh.parse(service._core, pair.refresh_token)
+    extend = lambda tx: sessions.extend(tx, token, tx.now, tx.now + MINUTE)  # noqa: E731
+    assert service._core.write(extend, single=True)
+    service.logout(pair.refresh_token)
+    assert not service._core.write(extend, single=True)
 
 
 def test_only_a_confidential_client_goes_without_rotation(service: TokenService) -> None:
