@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Generic, TypeVar
 
+from admit.clock import Clock
 from admit.errors import ConfigurationError, WrongIssuer, shown
 from admit.jose.encoding import b64url_decode, json_object
 from admit.jose.jws import split
@@ -54,6 +55,11 @@ class Verifiers(Generic[E]):
     def key_types(self) -> frozenset[str]:
         """The kty of all keys in force (RFC 7517 4.1). Raises KeysUnavailable."""
         return frozenset[str]().union(*(verifier.key_types for verifier in self._by_issuer.values()))
+
+    @property
+    def clock(self) -> Clock:
+        """What a door judges the age of a login by: the first verifier's."""
+        return next(iter(self._by_issuer.values())).clock
 
     def verify(self, token: str | bytes) -> Claims[E]:
         """The claims of a token that its issuer's verifier accepts, or an InvalidToken that says why not.
