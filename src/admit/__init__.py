@@ -7,12 +7,13 @@ from admit import errors
 from admit.errors import AdmitError, ConfigurationError, InvalidToken, Unavailable
 from admit.jose.keys import Key, KeySet
 from admit.tokens import presets
+from admit.tokens.arguments import Unchecked
 from admit.tokens.claims import Claims
 from admit.tokens.kinds import ACCESS, PLAIN, Kind
 from admit.tokens.peek import Peeked, peek
 from admit.tokens.several import Verifiers
 from admit.tokens.signer import Signer, SigningBackend
-from admit.tokens.verifier import KeySource, Revocations, Unchecked, Verifier
+from admit.tokens.verifier import KeySource, Revocations, Verifier
 
 if TYPE_CHECKING:
     from admit.remote.issuer import RemoteIssuer

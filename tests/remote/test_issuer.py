@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from admit import Claims, ConfigurationError, InvalidToken, Unavailable
+from admit import Claims, ConfigurationError, InvalidToken, Signer, Unavailable
 from admit.errors import KeysUnavailable
 from admit.remote.issuer import RemoteIssuer
 from admit.web.bearer import Door
+from tests.remote.conftest import document
 
 METADATA, OPENID, JWKS = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/jwks"
 
@@ -85,8 +86,87 @@ def test_an_issuer_with_a_path_has_its_metadata_where_each_standard_puts_it(issu
     remote = RemoteIssuer(issuer.url + "/tenant", revocations="none")
     with pytest.raises(KeysUnavailable):
         remote.warm()
-    assert issuer.asked == {METADATA + "/tenant": 1, "/tenant" + OPENID: 1}
+    assert issuer.asked == {METADATA + "/tenant": 1, "/tenant" + OPENID: 1, "/tenant" + METADATA: 1}
     remote.close()
+
+
+@pytest.mark.parametrize("place", [METADATA + "/tenant", "/tenant" + OPENID, "/tenant" + METADATA])
+def test_metadata_in_any_of_the_three_places_will_do_if_it_names_the_issuer(issuer: Any, place: str) -> None:
+    name = issuer.url + "/tenant"
+    right = document({"issuer": name, "jwks_uri": issuer.url + JWKS})
+    del issuer.answers[METADATA]
+    issuer.answers[place] = lambda _: right
+    with RemoteIssuer(name, revocations="none") as remote:
+        token = Signer(issuer.key, issuer=name, audience="orders").sign(sub="alice", client_id="web")
+        assert remote.verifier(audience="orders").verify(token).sub == "alice"
+    wrong = document({"issuer": issuer.url, "jwks_uri": issuer.url + JWKS})
+    issuer.answers[place] = lambda _: wrong
+    other = RemoteIssuer(name, revocations="none")
+    with pytest.raises(KeysUnavailable, match="another issuer"):
+        other.warm()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "hint"),
+    [
+        ("issuer", 5, "not a URL"),
+        ("issuer", None, "not a URL"),
+        ("revocations", None, "'required' or 'none'"),
+        ("algorithms", None, "collection"),
+        ("algorithms", "RS256", "collection"),
+        ("algorithms", [5], "collection"),
+        ("algorithms", [], "at least one"),
+        ("algorithms", ["RS256", "PS256"], "two algorithms"),
+        ("algorithms", ["HS256"], "shared secrets"),
+        ("algorithms", ["none"], "none"),
+        ("insecure_hosts", None, "collection"),
+        ("insecure_hosts", "auth.mesh", "collection"),
+        ("insecure_hosts", [5], "collection"),
+        ("max_revocation_age", 60, "timedelta"),
+        ("max_revocation_age", timedelta(), "positive"),
+        ("on_stale", "maybe", "'fail_closed' or 'accept'"),
+        ("on_stale", None, "'fail_closed' or 'accept'"),
+        ("stale_if_error", 60, "timedelta"),
+        ("stale_if_error", None, "timedelta"),
+        ("stale_if_error", timedelta(seconds=-1), "0 or more"),
+        ("timeout", "x", "positive number of seconds"),
+        ("timeout", -1, "positive number of seconds"),
+        ("timeout", 0, "positive number of seconds"),
+        ("timeout", float("inf"), "positive number of seconds"),
+        ("timeout", None, "positive number of seconds"),
+        ("timeout", True, "positive number of seconds"),
+        ("jwks_uri", 5, "not a URL"),
+        ("ssl_context", 5, "create_default_context"),
+        ("ssl_context", True, "create_default_context"),
+        ("clock", None, "seconds since 1970"),
+        ("now", 5, "monotonic"),
+    ],
+)
+def test_an_argument_of_the_wrong_sort_is_refused_with_a_way_to_mend_it(setting: str, value: Any, hint: str) -> None:
+    settings: dict[str, Any] = {"issuer": "https://auth.example", "revocations": "none"} | {setting: value}
+    with pytest.raises(ConfigurationError, match=hint):
+        RemoteIssuer(**settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("kind", "x"),
+        ("extra", 5),
+        ("max_token", 1.5),
+        ("cache", "x"),
+        ("leeway", 60),
+        ("required", None),
+        ("audience", None),
+    ],
+)
+def test_its_verifiers_take_no_argument_of_the_wrong_sort_either(
+    remote: RemoteIssuer, setting: str, value: Any
+) -> None:
+    settings: dict[str, Any] = {"audience": "orders"} | {setting: value}
+    with pytest.raises(ConfigurationError):
+        remote.verifier(**settings)
 
 
 @pytest.mark.parametrize(

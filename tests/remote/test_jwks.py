@@ -325,6 +325,58 @@ def test_a_clock_that_jumps_ahead_brings_a_fetch_and_not_an_outage(
     assert issuer.asked[JWKS] == 2
 
 
+def test_a_clock_that_jumps_back_does_not_make_old_keys_young(issuer: Any, client: JWKSClient, ticker: Any) -> None:
+    judge = verifier(client, issuer)
+    judge.verify(issuer.token())
+    ticker.now -= 500
+    judge.verify(issuer.token())
+    assert issuer.asked[JWKS] == 2
+
+
+def test_without_time_for_stale_keys_none_are_believed_after_their_expiry(issuer: Any, ticker: Any) -> None:
+    client = JWKSClient(issuer.url + JWKS, now=ticker, stale_if_error=timedelta())
+    judge, token = verifier(client, issuer), issuer.token()
+    judge.verify(token)
+    issuer.answers[JWKS] = FAULTS["500"]
+    ticker.now += 599
+    judge.verify(token)
+    ticker.now += 1
+    with pytest.raises(KeysUnavailable):
+        judge.verify(token)
+    client.close()
+
+
+def test_of_stale_keys_those_known_verify_and_an_unknown_kid_is_not_judged(issuer: Any, ticker: Any) -> None:
+    client = JWKSClient(issuer.url + JWKS, now=ticker, stale_if_error=timedelta(hours=2))
+    judge, stranger = verifier(client, issuer), issuer.token(Key.generate("ES256"))
+    judge.verify(issuer.token())
+    issuer.answers[JWKS] = FAULTS["500"]
+    ticker.now += 3600
+    assert judge.verify(issuer.token()).sub == "alice"
+    with pytest.raises(KeysUnavailable):
+        judge.verify(stranger)
+    client.close()
+
+
+def test_an_unknown_kid_is_told_with_those_that_are_known_and_when_they_were_fetched(
+    issuer: Any, client: JWKSClient, ticker: Any
+) -> None:
+    judge, token = verifier(client, issuer), issuer.token(Key.generate("ES256", kid="new"))
+    judge.verify(issuer.token())
+    ticker.now += 40
+    client.refresh()
+    with pytest.raises(UnknownKey):
+        judge.verify(token)
+    ticker.now += 7
+    with pytest.raises(UnknownKey) as caught:
+        judge.verify(token)
+    text = str(caught.value)
+    assert "no key of this issuer has the kid 'new'" in text
+    assert issuer.key.kid in text
+    assert "keys last fetched 7 s ago" in text
+    assert not any(part in text for part in token.split("."))
+
+
 def test_a_private_key_in_the_set_is_dropped_with_its_public_half_and_reported() -> None:
     good = Key.generate("ES256")
     keys = read_jwks(jwks_json(good.public(), PRIVATE.public(), PRIVATE), ("ES256",))

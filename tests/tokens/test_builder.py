@@ -1,4 +1,4 @@
-"""A Verifier is not built from arguments that would leave a check undone, or fail when a token arrives."""
+"""Nothing is built from arguments that would leave a check undone, or fail when a token arrives."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from admit import ConfigurationError, KeySet, Unchecked, Verifier
-from tests.helpers.forge import AUDIENCE, ISSUER, NOW, key
+from admit import ACCESS, ConfigurationError, Key, KeySet, Kind, Signer, Unchecked, Verifier
+from admit.errors import OverlongToken
+from tests.helpers.forge import AUDIENCE, ISSUER, NOW, claims, forge, key
 
 
 def build(issuer: Any = ISSUER, audience: Any = AUDIENCE, clock: Any = lambda: NOW, **settings: Any) -> None:
@@ -28,7 +29,11 @@ def build(issuer: Any = ISSUER, audience: Any = AUDIENCE, clock: Any = lambda: N
         ("skew", Unchecked(timedelta(hours=1)), "never Unchecked"),
         ("max_lifetime", 60, "timedelta"),
         ("max_lifetime", timedelta(), "positive"),
-        ("max_lifetime", Unchecked(), "never Unchecked"),
+        ("max_lifetime", Unchecked(), "say how long"),
+        ("max_lifetime", timedelta(hours=24, seconds=1), "max_lifetime=Unchecked"),
+        ("max_lifetime", Unchecked(60), "timedelta"),
+        ("extra", 5, "a type"),
+        ("extra", "Mine", "a type"),
         ("max_lifetime", timedelta(seconds=-1), "0 or more"),
         ("kind", "access", "ACCESS"),
         ("kind", None, "ACCESS"),
@@ -59,3 +64,68 @@ def build(issuer: Any = ISSUER, audience: Any = AUDIENCE, clock: Any = lambda: N
 def test_an_argument_of_the_wrong_sort_is_refused_with_a_way_to_mend_it(setting: str, value: Any, hint: str) -> None:
     with pytest.raises(ConfigurationError, match=hint):
         build(**{setting: value})
+
+
+def test_a_life_over_a_day_is_accepted_by_the_dangerous_word_or_by_a_kind_that_says_so() -> None:
+    month = forge(claims(exp=NOW + 30 * 86_400))
+    keys, longest = KeySet([key("HS256")]), timedelta(days=31)
+    long_kind = Kind(name="long", typ="at+jwt", max_lifetime=longest)
+    settings: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "clock": lambda: NOW}
+    assert Verifier(keys, **settings, max_lifetime=Unchecked(longest)).verify(month).sub == "alice"
+    assert Verifier(keys, **settings, kind=long_kind).verify(month).sub == "alice"
+    assert Verifier(keys, **settings, kind=long_kind, max_lifetime=timedelta(days=30)).verify(month).sub == "alice"
+    for judge in (
+        Verifier(keys, **settings),
+        Verifier(keys, **settings, max_lifetime=Unchecked(timedelta(days=29))),
+        Verifier(keys, **settings, kind=long_kind, max_lifetime=timedelta(days=29)),
+    ):
+        with pytest.raises(OverlongToken):
+            judge.verify(month)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "hint"),
+    [
+        ("key", None, "SigningBackend"),
+        ("key", "secret", "SigningBackend"),
+        ("issuer", 5, "non-empty string"),
+        ("issuer", "", "non-empty string"),
+        ("audience", 5, "non-empty strings"),
+        ("audience", [], "non-empty strings"),
+        ("audience", [""], "non-empty strings"),
+        ("lifetime", 60, "timedelta"),
+        ("lifetime", None, "timedelta"),
+        ("lifetime", timedelta(), "at least a second"),
+        ("lifetime", timedelta(hours=25), "at most"),
+        ("lifetime", timedelta(seconds=-1), "0 or more"),
+        ("jitter", "x", "fraction between 0 and 0.5"),
+        ("jitter", None, "fraction between 0 and 0.5"),
+        ("jitter", True, "fraction between 0 and 0.5"),
+        ("jitter", float("nan"), "fraction between 0 and 0.5"),
+        ("jitter", 0.6, "fraction between 0 and 0.5"),
+        ("kind", "access", "ACCESS"),
+        ("kind", None, "ACCESS"),
+        ("extra", 5, "a type"),
+        ("extra", "Mine", "a type"),
+        ("allow_claims", None, "collection"),
+        ("allow_claims", "password", "collection"),
+        ("allow_claims", [5], "collection"),
+        ("max_token", 1.5, "whole number of bytes"),
+        ("max_token", None, "whole number of bytes"),
+        ("max_token", True, "whole number of bytes"),
+        ("max_token", 0, "whole number of bytes"),
+        ("clock", None, "seconds since 1970"),
+        ("clock", 1_800_000_000, "seconds since 1970"),
+    ],
+)
+def test_a_signer_is_not_built_from_an_argument_of_the_wrong_sort(setting: str, value: Any, hint: str) -> None:
+    settings: dict[str, Any] = {"key": key("HS256"), "issuer": ISSUER, "audience": AUDIENCE, "kind": ACCESS}
+    with pytest.raises(ConfigurationError, match=hint):
+        Signer(**(settings | {setting: value}))
+
+
+@pytest.mark.parametrize("read", [Key.from_jwk, KeySet.from_jwks])
+@pytest.mark.parametrize("document", ["[" * 2_000_000, b"{" * 2_000_000, '{"keys":[' + "{}," * 500_000])
+def test_text_too_long_to_be_a_key_is_not_read(read: Any, document: str | bytes) -> None:
+    with pytest.raises(ConfigurationError, match=f"of {len(document)} characters is not read"):
+        read(document)

@@ -246,6 +246,14 @@ def test_kinds_refuse_each_others_tokens() -> None:
                     verifier(kind=ours).verify(forge(typ=theirs.typ))
 
 
+@pytest.mark.parametrize("typ", ["to\u212aen+jwt", "TO\u212aEN+JWT", "token+\u0135wt", "toKen+jwt\u0130"])
+def test_a_typ_compares_in_ascii_letters_only(typ: str) -> None:
+    kind = Kind(name="own", typ="token+jwt")
+    assert verifier(kind=kind).verify(forge(typ="TOKEN+jwt")).sub == "alice"
+    with pytest.raises(WrongType):
+        verifier(kind=kind).verify(forge(typ=typ))
+
+
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "application/JWT"])
 def test_further_types_of_a_kind_are_media_types_too(typ: str) -> None:
     odd = Kind(name="odd", typ="at+jwt", other_types=frozenset({typ}))

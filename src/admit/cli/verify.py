@@ -18,9 +18,10 @@ from admit.jose import header as headers
 from admit.jose.encoding import b64url_decode, json_object
 from admit.jose.jws import split
 from admit.jose.keys import KeySet
+from admit.tokens.arguments import Unchecked
 from admit.tokens.kinds import ACCESS, PLAIN, Kind
 from admit.tokens.verdict import failures
-from admit.tokens.verifier import Unchecked, Verifier
+from admit.tokens.verifier import Verifier
 
 if TYPE_CHECKING:
     from admit.jose.header import Header
@@ -71,7 +72,7 @@ def verify(
     if not unchecked and not (issuers and audiences):
         missing = " and ".join(name for name, given in (("--issuer", issuers), ("--audience", audiences)) if not given)
         raise click.UsageError(f"{missing} missing: say who issued it and for whom, or --unchecked to leave that out")
-    longest = parse_span(max_lifetime) if max_lifetime else _LONGEST if unchecked else None
+    longest = Unchecked(parse_span(max_lifetime)) if max_lifetime else Unchecked(_LONGEST) if unchecked else None
     now = clock.system_clock()
     text = read_token(token)
     accepted: Claims[None] | None = None

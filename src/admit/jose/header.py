@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +32,9 @@ _REGISTERED: Final = frozenset(
         "apv",
     )
 )
+
+
+_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -97,7 +101,8 @@ def _header(members: dict[str, Any], unprotected: frozenset[str]) -> Header:
 
 def normal_type(typ: str) -> str:
     """A media type as typ and cty compare: lower case, without `application/` (RFC 7515 4.1.9, RFC 2045 5.1)."""
-    return typ.lower().removeprefix("application/")
+    # ASCII letters only: str.lower() makes a k of the Kelvin sign, which is another type.
+    return typ.translate(_LOWER).removeprefix("application/")
 
 
 def encode(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from admit.errors import InvalidKey, MalformedToken, shown
-from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes
+from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes, json_object
 
 Material = tuple[Any, Any]
 """(private half or None, public half): `cryptography` objects; a secret is (bytes, bytes)."""
@@ -43,6 +43,7 @@ _THUMBPRINT: Final = {
 }
 _RSA_BYTES: Final = 1024  # 8192 bits
 _RSA_BITS_WITHOUT_PRIMES: Final = 4096  # measured: 0.8 s to find the primes of such a key
+MAX_TEXT: Final = 1024 * 1024  # characters of a JWK or JWK Set: the largest published ones have under 20,000
 PRIVATE_MEMBERS: Final = frozenset(("k", "d", "p", "q", "dp", "dq", "qi", "oth", "priv"))
 
 
@@ -64,6 +65,20 @@ def read(jwk: Mapping[str, Any]) -> Material:
     except (ValueError, OverflowError, TypeError):
         # The library's message may quote numbers of the key.
         raise InvalidKey(f"the {kty} key's numbers are not a valid key") from None
+
+
+def members(document: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
+    """The members of a JWK or JWK Set, given as text or read already. Raises InvalidKey for what is no strict JSON."""
+    if isinstance(document, Mapping):
+        return document
+    if not isinstance(document, str | bytes):
+        raise InvalidKey(f"a JWK is a JSON object, not {type(document).__name__}")
+    if len(document) > MAX_TEXT:
+        raise InvalidKey(f"a JWK or JWK Set of {len(document)} characters is not read: at most {MAX_TEXT} are")
+    try:
+        return json_object(document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document)
+    except MalformedToken:
+        raise InvalidKey("the JWK or JWK Set is not strict JSON (UTF-8, one object, no duplicate members)") from None
 
 
 def write(material: Material, *, private: bool) -> dict[str, str]:

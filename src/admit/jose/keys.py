@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from hmac import compare_digest
+from itertools import islice
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
@@ -14,7 +15,6 @@ from admit.errors import InvalidKey, MalformedToken, UnknownKey, UnsupportedAlgo
 from admit.jose import jwk as jwk_form
 from admit.jose import pem as pem_form
 from admit.jose.algorithms import ALGORITHMS, Algorithm, Check, Sign, algorithm
-from admit.jose.encoding import json_object
 from admit.jose.strength import RSA_BITS, refuse_weak
 
 MAX_KID: Final = 256  # thumbprints have 43 characters, a certificate's URL rarely over 200
@@ -106,7 +106,7 @@ class Key:
         `alg` is for a JWK that carries none. EC and OKP keys tell it by their curve; RSA keys and secrets need it said
         here, by `alg` or by the one of `algorithms` that fits. `use`, `key_ops` and `crv` are enforced.
         """
-        members = _members(jwk)
+        members = jwk_form.members(jwk)
         for name in ("alg", "kid"):
             if name in members and not isinstance(members[name], str):
                 raise InvalidKey(f"the JWK's {name} is not a string")
@@ -229,8 +229,8 @@ class KeySet:
         there. Keys that conflict over a kid are all passed over. Raises InvalidKey where nothing usable is left.
         """
         allowed = tuple(algorithms)
-        _check_allowed(allowed)
-        members = _members(jwks).get("keys")
+        check_algorithms(allowed)
+        members = jwk_form.members(jwks).get("keys")
         if not isinstance(members, list):
             raise InvalidKey("a JWK Set is an object whose member keys is a list")
         keys: dict[str, Key] = {}
@@ -264,7 +264,8 @@ class KeySet:
             return fitting[0]
         key = self._by_kid.get(kid)
         if key is None:
-            raise UnknownKey(f"no key of this issuer has the kid {shown(kid)}")
+            known = ", ".join(shown(key.kid) for key in islice(self, 4)) + (", ..." if len(self) > 4 else "")
+            raise UnknownKey(f"no key of this issuer has the kid {shown(kid)}, but {known}")
         if not key.answers_to(alg):
             raise MalformedToken(f"the header says {shown(alg)}, and the key it names is for {key.algorithm.name} only")
         return key
@@ -302,17 +303,6 @@ class KeySet:
         return f"<KeySet of {len(self)}: {', '.join(f'{key.alg} {shown(key.kid)}' for key in self)}>"
 
 
-def _members(document: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
-    if isinstance(document, Mapping):
-        return document
-    if not isinstance(document, str | bytes):
-        raise InvalidKey(f"a JWK is a JSON object, not {type(document).__name__}")
-    try:
-        return json_object(document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document)
-    except MalformedToken:
-        raise InvalidKey("the JWK or JWK Set is not strict JSON (UTF-8, one object, no duplicate members)") from None
-
-
 def _claims_to_sign(member: Any, error: Exception) -> bool:
     """Whether a broken JWK claims its kid all the same: then nobody can say which key the issuer meant by it."""
     signs = isinstance(member, Mapping) and "alg" in member and member.get("use", "sig") == "sig"
@@ -339,7 +329,8 @@ def _implied(members: Mapping[str, Any], algorithms: tuple[str, ...]) -> str:
     return fitting.pop()
 
 
-def _check_allowed(algorithms: tuple[str, ...]) -> None:
+def check_algorithms(algorithms: tuple[str, ...]) -> None:
+    """Raise UnsupportedAlgorithm for a name that is none, or two for one key type and curve."""
     seen: set[tuple[str, str | None]] = set()
     for name in algorithms:
         rows = [ALGORITHMS["Ed25519"], ALGORITHMS["Ed448"]] if name == "EdDSA" else [algorithm(name)]

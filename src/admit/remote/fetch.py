@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 import httpx2
 
 from admit.errors import ConfigurationError, ServiceUnreachable, shown
+from admit.tokens.arguments import must_be_seconds, names
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MAX_DOCUMENT: Final = 1024 * 1024
 """Bytes of a metadata document or JWK Set: the largest published by the big providers have under 20 kB."""
@@ -72,11 +73,17 @@ class Fetcher:
     def __init__(
         self,
         *,
-        insecure_hosts: frozenset[str] = frozenset(),
+        insecure_hosts: Iterable[str] = (),
         timeout: float = TIMEOUT,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self.insecure_hosts, self.timeout = insecure_hosts, timeout
+        must_be_seconds(timeout, "timeout")
+        if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
+            raise ConfigurationError(
+                f"ssl_context is an ssl.SSLContext, as ssl.create_default_context(cafile=...) makes, not {shown(ssl_context)}"
+            )
+        self.insecure_hosts = frozenset(names(insecure_hosts, "insecure_hosts", "['auth.mesh']"))
+        self.timeout = timeout
         self._ssl_context = ssl_context
 
     def get(

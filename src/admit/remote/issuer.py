@@ -16,8 +16,9 @@ from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
 from admit.remote.jwks import ALGORITHMS, STALE_IF_ERROR, JWKSClient
 from admit.remote.revocations import LIMIT, RevocationFeed
 from admit.tokens import rules
+from admit.tokens.arguments import Unchecked, duration, must_be_a_clock
 from admit.tokens.kinds import ACCESS, Kind
-from admit.tokens.verifier import Unchecked, Verifier
+from admit.tokens.verifier import Verifier
 
 if TYPE_CHECKING:
     import ssl
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 
 _METADATA_AGE: Final = 86_400.0  # seconds
+_PLACES: Final = (
+    "/.well-known/oauth-authorization-server{path}",  # RFC 8414 3.1
+    "{path}/.well-known/openid-configuration",  # OpenID Connect Discovery 1.0 4.1
+    "{path}/.well-known/oauth-authorization-server",  # Okta and others, who append what RFC 8414 inserts
+)
 _OWN: Final = {"revocations_uri": "/revocations", "revocations_jwks_uri": "/.well-known/revocations-jwks.json"}
 """Admit's own members of the metadata, and where they point unless it says so."""
 
@@ -64,10 +70,13 @@ class RemoteIssuer:
     ) -> None:
         if revocations not in ("required", "none"):
             raise ConfigurationError(f"revocations is 'required' or 'none', not {shown(revocations)}")
-        if isinstance(insecure_hosts, str):
-            raise ConfigurationError("insecure_hosts is a collection of host names, not one string")
+        must_be_a_clock(clock)
+        if not duration(max_revocation_age, "max_revocation_age"):
+            raise ConfigurationError("max_revocation_age is positive, such as timedelta(minutes=5)")
+        if on_stale not in ("fail_closed", "accept"):
+            raise ConfigurationError(f"on_stale is 'fail_closed' or 'accept', not {shown(on_stale)}")
         self.issuer = issuer
-        self._fetcher = Fetcher(insecure_hosts=frozenset(insecure_hosts), timeout=timeout, ssl_context=ssl_context)
+        self._fetcher = Fetcher(insecure_hosts=insecure_hosts, timeout=timeout, ssl_context=ssl_context)
         self._url = checked_url(issuer, self._fetcher.insecure_hosts)
         if self._url.query or jwks_uri == "":
             raise ConfigurationError("an issuer is a URL without query and fragment (RFC 8414 2)")
@@ -101,7 +110,7 @@ class RemoteIssuer:
         required: Iterable[str] = ...,
         leeway: timedelta | Unchecked[timedelta] = ...,
         skew: timedelta = ...,
-        max_lifetime: timedelta | None = ...,
+        max_lifetime: timedelta | Unchecked[timedelta] | None = ...,
         cache: int = ...,
         max_token: int = ...,
     ) -> Verifier[None]: ...
@@ -115,7 +124,7 @@ class RemoteIssuer:
         required: Iterable[str] = ...,
         leeway: timedelta | Unchecked[timedelta] = ...,
         skew: timedelta = ...,
-        max_lifetime: timedelta | None = ...,
+        max_lifetime: timedelta | Unchecked[timedelta] | None = ...,
         cache: int = ...,
         max_token: int = ...,
     ) -> Verifier[E]: ...
@@ -128,7 +137,7 @@ class RemoteIssuer:
         required: Iterable[str] = (),
         leeway: timedelta | Unchecked[timedelta] = timedelta(),
         skew: timedelta = timedelta(seconds=rules.SKEW),
-        max_lifetime: timedelta | None = None,
+        max_lifetime: timedelta | Unchecked[timedelta] | None = None,
         cache: int = 0,
         max_token: int = MAX_TOKEN,
     ) -> Verifier[E] | Verifier[None]:
@@ -226,7 +235,7 @@ class RemoteIssuer:
 
     def _fetched(self) -> dict[str, Any]:
         path = self._url.path.rstrip("/")
-        places = (f"/.well-known/oauth-authorization-server{path}", f"{path}/.well-known/openid-configuration")
+        places = tuple(dict.fromkeys(place.format(path=path) for place in _PLACES))
         problems: list[str] = []
         for place in places:
             try:

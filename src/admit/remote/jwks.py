@@ -24,9 +24,10 @@ from admit.errors import (
 )
 from admit.jose.algorithms import algorithm
 from admit.jose.encoding import json_object
-from admit.jose.keys import Key, KeySet
+from admit.jose.keys import Key, KeySet, check_algorithms
 from admit.remote.background import Background, Ticket
 from admit.remote.fetch import TIMEOUT, Answer, Fetcher, checked_url
+from admit.tokens.arguments import duration, must_be_a_clock, names
 from admit.tokens.waiting import WouldWait
 
 if TYPE_CHECKING:
@@ -85,16 +86,14 @@ class JWKSClient:
         now: Clock = clock.monotonic,
     ) -> None:
         self._algorithms = checked_algorithms(algorithms)
-        hosts = frozenset(insecure_hosts)
-        self._fetcher = fetcher or Fetcher(insecure_hosts=hosts, timeout=timeout)
+        self._fetcher = fetcher or Fetcher(insecure_hosts=insecure_hosts, timeout=timeout)
         if isinstance(url, str):
             fixed = str(checked_url(url, self._fetcher.insecure_hosts))
             self._url: Callable[[], str] = lambda: fixed
         else:
             self._url = url
-        if stale_if_error < timedelta():
-            raise ConfigurationError("stale_if_error is not negative")
-        self._stale, self._now = stale_if_error.total_seconds(), now
+        must_be_a_clock(now, "now", "seconds of a monotonic clock")
+        self._stale, self._now = duration(stale_if_error, "stale_if_error").total_seconds(), now
         self._held: _Held | None = None
         self._lock = Lock()
         self._next_look = 0.0
@@ -111,12 +110,13 @@ class JWKSClient:
         if held is None:
             return self._waited()
         now = self._now()
-        if now < held.refresh:
+        if held.fetched <= now < held.refresh:
             return held.keys
-        if now < held.expires:
+        if held.fetched <= now < held.expires:
             self._background.wake()  # its thread may have died with a fork
             return held.keys
-        # Expired: a key removed meanwhile must not verify, so fetch first; if that fails, the old keys for a while.
+        # Expired, or the clock went back: a key removed meanwhile must not verify, so fetch first; if that fails, the
+        # old keys for a while.
         try:
             return self._waited()
         except WouldWait:
@@ -167,7 +167,8 @@ class JWKSClient:
         self._background.open()
 
     def _fresh(self) -> bool:
-        return self._held is not None and self._now() < self._held.expires
+        held = self._held
+        return held is not None and held.fetched <= self._now() < held.expires
 
     def _waited(self) -> KeySet:
         with self._explained():
@@ -196,6 +197,12 @@ class JWKSClient:
             raise
         except Unavailable as error:
             raise KeysUnavailable(f"{error}; {self._age()}", error.retry_after) from None
+
+    @property
+    def status(self) -> str:
+        """When the keys were last fetched, and what fails since then, in words for a log."""
+        error = self._background.error
+        return self._age() if error is None else f"{self._age()}, and fetching fails since: {error}"
 
     def _age(self) -> str:
         held = self._held
@@ -228,15 +235,16 @@ class JWKSClient:
 
 def checked_algorithms(algorithms: Iterable[str]) -> tuple[str, ...]:
     """The names, if they are for key pairs: a secret in a published set is known to everybody."""
-    names = (algorithms,) if isinstance(algorithms, str) else tuple(algorithms)
-    if not names:
-        raise ConfigurationError("algorithms must not be empty")
-    for name in names:
+    found = names(algorithms, "algorithms", "['ES256', 'RS256']")
+    if not found:
+        raise ConfigurationError("algorithms must not be empty: name at least one, such as ['RS256']")
+    for name in found:
         if name != "EdDSA" and algorithm(name).symmetric:
             raise UnsupportedAlgorithm(
                 f"{shown(name)} is for shared secrets, and a remote issuer publishes public keys"
             )
-    return names
+    check_algorithms(found)
+    return found
 
 
 def read_jwks(body: bytes, algorithms: tuple[str, ...]) -> KeySet:

@@ -66,20 +66,25 @@ def times(leeway: float, skew: float, longest: float) -> Rule:
         if exp is UNSET:
             raise InvalidClaim("the token has no exp: it would never end", "exp")
         if not now < exp + leeway:  # a clock that answers NaN refuses
-            raise ExpiredToken(f"the token expired {now - exp:.0f} s ago")
+            allowed = f", and leeway is {leeway:.0f} s" if leeway else ""
+            raise ExpiredToken(f"the token expired {now - exp:.0f} s ago{allowed}")
         latest = now + skew
         if iat is UNSET:
             iat = now
         elif not iat <= latest:
-            raise ImmatureToken(f"the token was issued {iat - now:.0f} s in the future (iat); do the clocks agree?")
+            raise ImmatureToken(f"the token was issued {iat - now:.0f} s in the future (iat); {_clocks(skew)}")
         if nbf is not UNSET and not nbf <= latest:
-            raise ImmatureToken(f"the token becomes valid in {nbf - now:.0f} s (nbf); do the clocks agree?")
+            raise ImmatureToken(f"the token becomes valid in {nbf - now:.0f} s (nbf); {_clocks(skew)}")
         if exp - iat > longest:
             raise OverlongToken(
                 f"the token lives {exp - iat:.0f} s, at most {longest:.0f} s are accepted; see max_lifetime"
             )
 
     return rule
+
+
+def _clocks(skew: float) -> str:
+    return f"a skew of {skew:.0f} s is accepted, so set the clocks, of the issuer or here"
 
 
 def required(names: Iterable[str]) -> Rule:

@@ -18,6 +18,14 @@ from admit.jose import header as headers
 from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import MAX_TOKEN, b64url_encode, json_bytes
 from admit.jose.keys import Key
+from admit.tokens.arguments import (
+    duration,
+    must_be_a_clock,
+    must_be_a_kind,
+    must_be_a_type,
+    must_be_bytes_allowed,
+    names,
+)
 from admit.tokens.claims import REGISTERED, read_registered
 from admit.tokens.kinds import ACCESS, Kind
 from admit.tokens.lint import refuse_secret_fields, refuse_secrets
@@ -63,18 +71,25 @@ class Signer:
     ) -> None:
         if not isinstance(issuer, str) or not issuer:
             raise ConfigurationError("issuer must be a non-empty string")
-        if not isinstance(kind, Kind) or kind.foreign:
-            raise ConfigurationError("kind is a Kind that you sign, such as ACCESS or PLAIN, not one of another issuer")
+        if not callable(getattr(key, "sign", None)) or not isinstance(getattr(key, "alg", None), str):
+            raise ConfigurationError(f"key is a private Key or a SigningBackend, not {type(key).__name__}")
+        must_be_a_kind(kind)
+        if kind.foreign:
+            raise ConfigurationError(f"kind {kind.name!r} is of another issuer's tokens, which nobody else signs")
+        lifetime = duration(lifetime, "lifetime")
         if not timedelta(seconds=1) <= lifetime <= kind.max_lifetime:
             raise ConfigurationError(
                 f"lifetime is at least a second and at most {kind.max_lifetime}, as {kind.name!r} tokens are"
             )
-        if not 0 <= jitter <= 0.5:
-            raise ConfigurationError("jitter is a fraction between 0 and 0.5")
+        if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter <= 0.5:
+            raise ConfigurationError(f"jitter is a fraction between 0 and 0.5, such as 0.1, not {shown(jitter)}")
+        must_be_a_type(extra)
+        must_be_bytes_allowed(max_token, "max_token")
+        must_be_a_clock(clock)
         self.kind, self.issuer, self.kid = kind, issuer, key.kid
         self._audience = None if audience is None else _audience(audience)
         self._lifetime, self._jitter = lifetime.total_seconds(), jitter
-        self._extra, self._allowed = extra, frozenset(allow_claims)
+        self._extra, self._allowed = extra, frozenset(names(allow_claims, "allow_claims", "('tenant',)"))
         if extra is not None:
             refuse_secret_fields(extra, self._allowed)
         if key.alg not in ALGORITHMS and key.alg != "EdDSA":

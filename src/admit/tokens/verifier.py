@@ -26,27 +26,23 @@ from admit.jose.algorithms import Check
 from admit.jose.encoding import MAX_TOKEN, b64url_decode, json_object
 from admit.jose.jws import split
 from admit.jose.keys import KeySet
-from admit.tokens import presets, rules
+from admit.tokens import expectations, rules
+from admit.tokens.arguments import (
+    Unchecked,
+    must_be_a_clock,
+    must_be_a_kind,
+    must_be_a_type,
+    must_be_bytes_allowed,
+    strings,
+)
 from admit.tokens.cache import TokenCache, require_immutable
 from admit.tokens.claims import Claims, read_registered
 from admit.tokens.kinds import ACCESS, Kind
 
 E = TypeVar("E")
-T = TypeVar("T")
 
-MAX_LEEWAY = timedelta(seconds=60)
 _NOTHING: dict[str, Any] = {}
 _MAX_MEMO = 256  # header spellings of one key set: a key has one, issuers with odd headers a few
-
-
-class Unchecked(Generic[T]):
-    """The dangerous word: `issuer=Unchecked()` or `audience=Unchecked()` expects nothing, `leeway=Unchecked(timedelta(...))`
-    goes beyond 60 s. Whoever writes it owes that check elsewhere."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: T | None = None) -> None:
-        self.value = value
 
 
 class KeySource(Protocol):
@@ -82,7 +78,7 @@ class Verifier(Generic[E]):
     kind: what kind of token (RFC 9068 access tokens by default). extra: a type that msgspec converts to; the claims are
     given as it in `claims.extra`. required: further claims that must be there. revocations: what was cut off.
     leeway: how long after exp a token still passes (at most 60 s). skew: by how much nbf and iat may lie in the future.
-    max_lifetime: the longest exp - iat, in place of the kind's own.
+    max_lifetime: the longest exp - iat, in place of the kind's own; over 24 h only as Unchecked.
     cache: how many verified tokens to remember; 0 for none.
     max_token: bytes.
 
@@ -102,7 +98,7 @@ class Verifier(Generic[E]):
         revocations: Revocations | None = ...,
         leeway: timedelta | Unchecked[timedelta] = ...,
         skew: timedelta = ...,
-        max_lifetime: timedelta | None = ...,
+        max_lifetime: timedelta | Unchecked[timedelta] | None = ...,
         cache: int = ...,
         max_token: int = ...,
         clock: Clock = ...,
@@ -120,7 +116,7 @@ class Verifier(Generic[E]):
         revocations: Revocations | None = ...,
         leeway: timedelta | Unchecked[timedelta] = ...,
         skew: timedelta = ...,
-        max_lifetime: timedelta | None = ...,
+        max_lifetime: timedelta | Unchecked[timedelta] | None = ...,
         cache: int = ...,
         max_token: int = ...,
         clock: Clock = ...,
@@ -137,32 +133,32 @@ class Verifier(Generic[E]):
         revocations: Revocations | None = None,
         leeway: timedelta | Unchecked[timedelta] = timedelta(),
         skew: timedelta = timedelta(seconds=rules.SKEW),
-        max_lifetime: timedelta | None = None,
+        max_lifetime: timedelta | Unchecked[timedelta] | None = None,
         cache: int = 0,
         max_token: int = MAX_TOKEN,
         clock: Clock = system_clock,
     ) -> None:
         if not callable(getattr(keys, "current", None)) or not callable(getattr(keys, "missing", None)):
             raise ConfigurationError(f"keys is a KeySet or another KeySource, not {type(keys).__name__}")
-        if type(cache) is not int or type(max_token) is not int or cache < 0 or max_token < 1:
-            raise ConfigurationError("cache is a whole number of tokens, 0 for none; max_token at least 1 byte")
-        if not isinstance(kind, Kind):
-            raise ConfigurationError(f"kind is a Kind, such as ACCESS or PLAIN, not {type(kind).__name__}")
+        if type(cache) is not int or cache < 0:
+            raise ConfigurationError(f"cache is a whole number of tokens, 0 for none, not {shown(cache)}")
+        must_be_bytes_allowed(max_token, "max_token")
+        must_be_a_kind(kind)
+        must_be_a_type(extra)
         if revocations is not None and not callable(getattr(revocations, "check", None)):
             raise ConfigurationError(
                 f"revocations has a method check(claims), and {type(revocations).__name__} has none"
             )
-        if not callable(clock):
-            raise ConfigurationError(f"clock is a function that answers seconds since 1970, not {type(clock).__name__}")
+        must_be_a_clock(clock)
         if isinstance(keys, KeySet):
-            _check_keys(keys, kind)
+            expectations.check_keys(keys, kind)
         self.kind = kind
         self.issuers: frozenset[str] = (
-            frozenset() if isinstance(issuer, Unchecked) else kind.issuers(_strings(issuer, "issuer"))
+            frozenset() if isinstance(issuer, Unchecked) else kind.issuers(strings(issuer, "issuer"))
         )
         """The issuers expected, in each of their spellings; none where that is Unchecked."""
-        self._times = _times(kind, leeway, skew, max_lifetime)
-        self.rules = tuple(_rules(kind, self.issuers, audience, self._times, required))
+        self._times = expectations.times(kind, leeway, skew, max_lifetime)
+        self.rules = tuple(expectations.prepared(kind, self.issuers, audience, self._times, required))
         """The prepared rules, in order; each raises what it finds wrong."""
         self._source, self._clock, self.max_token = keys, clock, max_token
         self._extra = extra
@@ -258,14 +254,18 @@ class Verifier(Generic[E]):
     def _prepare(self, snapshot: _Snapshot[E], head: bytes) -> tuple[_Snapshot[E], Check, str]:
         header = headers.parse(head)
         if not self.kind.accepts(header.typ):
-            raise WrongType(_other_type(self.kind, header.typ))
+            raise WrongType(expectations.other_type(self.kind, header.typ))
         try:
             key = snapshot.keys.find(header.alg, header.kid)
         except UnknownKey:
             keys = self._source.missing(header.kid)
             if keys is not snapshot.keys:
                 snapshot = self._renewed(keys)
-            key = keys.find(header.alg, header.kid)
+            try:
+                key = keys.find(header.alg, header.kid)
+            except UnknownKey as error:
+                status = getattr(self._source, "status", None)
+                raise UnknownKey(f"{error}; {status}" if status else str(error)) from None
         if self.kind.algorithms and key.algorithm.name not in self.kind.algorithms:
             raise MalformedToken(
                 f"the token is signed with {key.algorithm.name}, and kind {self.kind.name!r} only ever with"
@@ -290,84 +290,3 @@ class Verifier(Generic[E]):
 def _answered() -> RevocationsUnavailable:
     """A check raises or says nothing; one that answers True or False was written for another interface, and is not believed."""
     return RevocationsUnavailable("Revocations.check answered instead of raising RevokedToken or returning None")
-
-
-def _duration(value: object, name: str) -> timedelta:
-    """The duration given, Unchecked or not: a number would leave its unit to be guessed, and below zero weakens nothing."""
-    given = value.value or timedelta() if isinstance(value, Unchecked) else value
-    if not isinstance(given, timedelta) or given < timedelta():
-        raise ConfigurationError(f"{name} is a timedelta of 0 or more: write {name}=timedelta(seconds=...)")
-    return given
-
-
-def _strings(value: str | Sequence[str], what: str) -> frozenset[str]:
-    strings = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else ()
-    if not strings or not all(isinstance(item, str) and item for item in strings):
-        raise ConfigurationError(
-            f"{what} is one or several non-empty strings; to expect none, write {what}=Unchecked()"
-        )
-    return frozenset(strings)
-
-
-def _times(kind: Kind, leeway: object, skew: object, max_lifetime: object) -> rules.Rule:
-    late, ahead = _duration(leeway, "leeway"), _duration(skew, "skew")
-    if late > MAX_LEEWAY and not isinstance(leeway, Unchecked):
-        raise ConfigurationError("leeway is between 0 and 60 s; further only as leeway=Unchecked(timedelta(...))")
-    if ahead > MAX_LEEWAY or isinstance(skew, Unchecked):
-        raise ConfigurationError("skew is between 0 and 60 s, never Unchecked: set the clocks instead")
-    if isinstance(max_lifetime, Unchecked):
-        raise ConfigurationError("max_lifetime is a timedelta, never Unchecked: say how long is too long")
-    longest = kind.max_lifetime if max_lifetime is None else _duration(max_lifetime, "max_lifetime")
-    if not longest:
-        raise ConfigurationError("max_lifetime must be positive")
-    return rules.times(late.total_seconds(), ahead.total_seconds(), longest.total_seconds())
-
-
-def _rules(
-    kind: Kind,
-    issuers: frozenset[str],
-    audience: str | Sequence[str] | Unchecked[str],
-    times: rules.Rule,
-    required: Iterable[str],
-) -> Iterable[rules.Rule]:
-    if isinstance(required, str) or not isinstance(required, Iterable):
-        raise ConfigurationError("required is a collection of claim names, such as ('tenant',)")
-    names = tuple(required)
-    if not all(isinstance(name, str) and name for name in names):
-        raise ConfigurationError("required is a collection of claim names, and each is a non-empty string")
-    needed = (kind.required | frozenset(names)) - {"exp"}  # the rules of exp, iss and aud require theirs already
-    if issuers:
-        yield rules.issuer(issuers)
-        needed -= {"iss"}
-    if not isinstance(audience, Unchecked):
-        audiences = _strings(audience, "audience")
-        kind.check_audience(issuers, audiences)
-        yield rules.audience(audiences, kind.place("aud"))
-        needed -= {kind.place("aud")}
-    yield times
-    if needed:
-        yield rules.required(needed)
-    if kind.forbidden:
-        yield rules.forbidden(kind.forbidden)
-    if kind.marks:
-        yield rules.marked(kind.marks)
-
-
-def _check_keys(keys: KeySet, kind: Kind) -> None:
-    fitting = [key for key in keys if not kind.algorithms or key.algorithm.name in kind.algorithms]
-    if not fitting:
-        raise ConfigurationError(
-            f"kind {kind.name!r} is signed with {' or '.join(kind.algorithms)}, and no key is for that"
-        )
-    if not any(key.key_ops is None or "verify" in key.key_ops for key in fitting):
-        raise ConfigurationError("none of these keys may verify (key_ops)")
-
-
-def _other_type(kind: Kind, typ: str | None) -> str:
-    """What is said of a typ that is another kind's, with the options that would accept it."""
-    offered = presets.accepting(typ)
-    known = f"kind={offered} where the issuer is one of those, or " if offered else ""
-    return (
-        f"typ is {shown(typ)}, and kind {kind.name!r} expects {kind.typ!r}; if this issuer's tokens say so, pass"
-        f" {known}a Kind whose other_types holds {shown(typ)}"
-    )
