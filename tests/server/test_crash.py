@@ -17,7 +17,7 @@ def test_killed_and_restarted_it_forgets_nothing(serve: Callable[..., Any]) -> N
     service = serve("--grace", "0s", "--retry-window", "1h")
     service.add_user()
     sessions = [[service.login()] for _ in range(6)]  # of each, every answer that arrived
-    revoked = service.login()
+    revoked = service.login(audience=service.url)
     service.post("/logout", refresh_token=revoked["refresh_token"])
     for round_ in range(3):
         workers = [threading.Thread(target=refresh_until_gone, args=(service.url, answers)) for answers in sessions]

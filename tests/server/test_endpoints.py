@@ -107,6 +107,7 @@ def test_revoking_is_200_for_every_token(service: Any) -> None:
 def test_a_user_lists_and_ends_only_its_own_sessions(service: Any) -> None:
     service.add_user("bob")
     mine, others = service.login("bob", device="phone"), service.login("alice")
+    mine = service.refresh(mine["refresh_token"], audience=service.url).json()
     sessions = service.http.get(service.url + "/sessions", headers=bearer(mine)).json()["sessions"]
     assert [(each["device"], each["current"]) for each in sessions] == [("phone", True)]
     foreign = peek(others["access_token"]).claims["sid"]
@@ -118,12 +119,46 @@ def test_a_user_lists_and_ends_only_its_own_sessions(service: Any) -> None:
 
 def test_logging_out_everywhere_ends_every_session_and_cuts_off_the_access_token(service: Any) -> None:
     service.add_user("carol")
-    one, two = service.login("carol"), service.login("carol")
+    one, two = (service.login("carol", audience=service.url) for _ in range(2))
     assert service.http.delete(service.url + "/sessions", headers=bearer(one)).status_code == 204
     assert {service.refresh(each["refresh_token"]).status_code for each in (one, two)} == {400}
     answer = service.http.get(service.url + "/sessions", headers=bearer(two))
     assert answer.status_code == 401
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+def test_a_token_for_an_api_manages_no_sessions_whoever_replays_it(service: Any) -> None:
+    service.add_user("dora")
+    tokens = service.login("dora")
+    assert peek(tokens["access_token"]).claims["aud"] == "orders"
+    for method, path in (("GET", "/sessions"), ("DELETE", "/sessions"), ("DELETE", "/sessions/x")):
+        answer = service.http.request(method, service.url + path, headers=bearer(tokens))
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
+    own = service.refresh(tokens["refresh_token"], audience=service.url).json()
+    assert peek(own["access_token"]).claims["aud"] == service.url
+    assert service.http.get(service.url + "/sessions", headers=bearer(own)).status_code == 200
+    again = service.refresh(own["refresh_token"]).json()
+    assert peek(again["access_token"]).claims["aud"] == "orders", "the issuer never becomes the default audience"
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "challenge"),
+    [
+        (["Basic YTpi"], 401, 'Bearer realm="admit"'),
+        (["Bearer"], 400, 'Bearer realm="admit", error="invalid_request"'),
+        (["Bearer a b"], 400, 'Bearer realm="admit", error="invalid_request"'),
+        (["Bearer a,b"], 400, 'Bearer realm="admit", error="invalid_request"'),
+        (["Bearer a", "Bearer a"], 400, 'Bearer realm="admit", error="invalid_request"'),
+        (["bearer  a.b.c"], 401, 'Bearer realm="admit", error="invalid_token"'),
+    ],
+)
+def test_the_header_is_read_and_answered_as_every_door_does(
+    service: Any, values: list[str], status: int, challenge: str
+) -> None:
+    headers = [("Authorization", value) for value in values]
+    answer = service.http.get(service.url + "/sessions", headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["www-authenticate"].startswith(challenge)
 
 
 def test_without_a_token_the_challenge_has_no_error_code(service: Any) -> None:

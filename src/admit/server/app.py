@@ -61,7 +61,11 @@ def create_context(service: TokenService, *, followers: int = 1000, followers_pe
     calls = AsyncTokenService(service)
     feed = Feed(service, calls, at_most=followers, per_address=followers_per_address)
     return Context(
-        service=service, calls=calls, verifier=service.verifier(), feed=feed, metrics=Metrics(lambda: feed.followers)
+        service=service,
+        calls=calls,
+        verifier=service.verifier(audience=service.issuer),
+        feed=feed,
+        metrics=Metrics(lambda: feed.followers),
     )
 
 

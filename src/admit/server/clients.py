@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from admit.errors import InsufficientScope, InvalidClient
-from admit.server.errors import MissingToken
 from admit.server.parsing import Parameters, RefusedRequest, header, read_form
 from admit.service.clients import FIRST_PARTY
+from admit.tokens.bearer import headers_of, read_token
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from admit.tokens.claims import Claims
     from admit.tokens.verifier import Verifier
-
-_BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]+=*)", re.ASCII)
 
 
 class Credentials(NamedTuple):
@@ -62,15 +59,11 @@ def required_credentials(request: Request, parameters: Parameters) -> tuple[str,
 def bearer(request: Request, verifier: Verifier[Any]) -> Claims[Any]:
     """The verified claims of the request's access token, which must belong to a user's own first-party session.
 
-    Raises MissingToken, RefusedRequest, InvalidToken, InsufficientScope, Unavailable.
+    verifier: one that expects the issuer itself as the audience. A token for another audience is shown to resource
+    servers every day, and one of them could replay it here. Raises MissingToken, UnreadableToken, InvalidToken,
+    InsufficientScope, Unavailable.
     """
-    authorization = header(request, "authorization")
-    if authorization is None or not authorization[:7].lower().startswith("bearer "):
-        raise MissingToken("no bearer token")
-    match = _BEARER.fullmatch(authorization)
-    if match is None:
-        raise RefusedRequest("the Authorization header is not a bearer token")
-    claims = verifier.verify(match[1])
+    claims = verifier.verify(read_token(headers_of(request.scope["headers"])))
     # A token issued to another client, or to a client itself, lets nobody list or end a user's sessions.
     if claims.client_id != FIRST_PARTY:
         raise InsufficientScope("sessions are managed with a first-party token only")

@@ -28,6 +28,7 @@ class Context:
     service: TokenService
     calls: AsyncTokenService
     verifier: Verifier[Any]
+    """Of tokens for the service itself: a resource server that was shown another one cannot replay it here."""
     feed: Feed
     metrics: Metrics
 

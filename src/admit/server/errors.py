@@ -10,15 +10,14 @@ from starlette.responses import Response
 
 from admit.errors import (
     AdmitError,
-    InsufficientScope,
     InvalidClient,
-    InvalidToken,
     OAuthError,
     TooManyRequests,
     Unavailable,
 )
 from admit.jose.encoding import json_bytes
 from admit.server.parsing import RefusedRequest
+from admit.tokens.bearer import UnreadableToken, challenge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,16 +25,9 @@ if TYPE_CHECKING:
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """No answer of this service belongs into a cache unless it says so itself (RFC 6749 5.1)."""
 
-REALM: Final = 'realm="admit"'
+REALM: Final = "admit"
 
 log = logging.getLogger("admit.server")
-
-
-class MissingToken(AdmitError):
-    """No bearer token came with the request: 401 with a bare challenge and no error code (RFC 6750 3.1)."""
-
-    code = "invalid_token"
-    public = "this needs an access token in the Authorization header"
 
 
 def answer(body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
@@ -57,17 +49,17 @@ def render(error: AdmitError) -> Response:
     if isinstance(error, TooManyRequests):
         return refusal(error.status, error.code, error.public, {"Retry-After": str(error.retry_after)})
     if isinstance(error, InvalidClient):
-        return refusal(error.status, error.code, error.public, {"WWW-Authenticate": f'Basic {REALM}, charset="UTF-8"'})
+        return refusal(
+            error.status, error.code, error.public, {"WWW-Authenticate": f'Basic realm="{REALM}", charset="UTF-8"'}
+        )
+    refused = (
+        None if type(error) is not UnreadableToken and isinstance(error, OAuthError) else challenge(error, realm=REALM)
+    )
+    if refused is not None:
+        code = refused.code or "invalid_token"
+        return refusal(refused.status, code, error.public, {"WWW-Authenticate": refused.authenticate})
     if isinstance(error, OAuthError):
         return refusal(error.status, error.code, error.public)
-    if isinstance(error, MissingToken):
-        return refusal(401, error.code, error.public, {"WWW-Authenticate": f"Bearer {REALM}"})
-    if isinstance(error, InvalidToken):
-        challenge = f'Bearer {REALM}, error="invalid_token", error_description="{error.public}"'
-        return refusal(401, "invalid_token", error.public, {"WWW-Authenticate": challenge})
-    if isinstance(error, InsufficientScope):
-        challenge = f'Bearer {REALM}, error="insufficient_scope", error_description="{error.public}"'
-        return refusal(403, error.code, error.public, {"WWW-Authenticate": challenge})
     if isinstance(error, Unavailable):
         log.warning("unavailable: %s: %s", error.code, error)
         return refusal(503, "temporarily_unavailable", error.public, {"Retry-After": str(error.retry_after)})

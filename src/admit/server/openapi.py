@@ -79,6 +79,10 @@ _ERRORS: Final[dict[str, str]] = {
     "500": "The service met an unexpected condition.",
     "503": "Nothing was judged; try again after Retry-After.",
 }
+_FOR_THE_ISSUER: Final = (
+    "Takes an access token of the first-party client whose audience is the issuer itself: /login and /token give one"
+    " where `audience` is the issuer's URL. A token for an API is refused, because that API could replay it here."
+)
 _ALWAYS = ("403", "405", "500", "503")
 _BODY = ("400", "408", "413", "415", "429")
 
@@ -159,6 +163,7 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
     },
     ("GET", "/sessions"): {
         "summary": "The token's subject's live sessions",
+        "description": _FOR_THE_ISSUER,
         "security": [{"bearer": []}],
         "responses": _answers(
             {
@@ -173,11 +178,13 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
     },
     ("DELETE", "/sessions"): {
         "summary": "End every session of the token's subject and cut off its access tokens",
+        "description": _FOR_THE_ISSUER,
         "security": [{"bearer": []}],
         "responses": _answers({"204": _ok("Logged out everywhere.")}, "400", "401"),
     },
     ("DELETE", "/sessions/{id}"): {
         "summary": "End one session of the token's subject",
+        "description": _FOR_THE_ISSUER,
         "security": [{"bearer": []}],
         "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
         "responses": _answers({"204": _ok("The session is over.")}, "400", "401", "404"),

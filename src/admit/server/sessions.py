@@ -1,4 +1,7 @@
-"""GET /sessions, DELETE /sessions, DELETE /sessions/{id}: a user's own sessions, by a first-party access token."""
+"""GET /sessions, DELETE /sessions, DELETE /sessions/{id}: a user's own sessions, by a first-party access token for the issuer.
+
+Such a token comes from /login or /token with `audience` the issuer's own URL; those for APIs are refused here.
+"""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ from admit.service.master import master_keys
 from admit.service.policy import Policy
 from admit.service.results import AccessToken, AuditEvent, Client, Session, TokenPair
 from admit.service.storage import Storage
-from admit.tokens.verifier import Unchecked, Verifier
+from admit.tokens.arguments import Unchecked
+from admit.tokens.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,7 +91,8 @@ class TokenService:
             id=FIRST_PARTY,
             confidential=False,
             grants=frozenset((clients.PASSWORD, clients.REFRESH)),
-            audiences=audiences,
+            # The issuer is the audience of a token for the user's own sessions; never the default.
+            audiences=audiences if issuer in audiences else (*audiences, issuer),
             scopes=frozenset((scopes,) if isinstance(scopes, str) else scopes),
             policy=policy.of_sessions(),
         )

@@ -10,13 +10,12 @@ from admit.errors import (
     AdmitError,
     ConfigurationError,
     InsufficientScope,
-    InvalidRequest,
-    InvalidToken,
     StaleAuthentication,
     Unavailable,
     shown,
 )
 from admit.jose.encoding import json_bytes
+from admit.tokens.bearer import MissingToken, challenge, headers_of, read_token
 from admit.tokens.several import Verifiers
 from admit.tokens.verifier import Verifier
 from admit.tokens.waiting import WouldWait, may_wait
@@ -28,27 +27,12 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 
+__all__ = ["Door", "MissingToken", "Refusal", "allowed", "checked_scopes", "headers_of", "read_token"]
+
 _AT_ONCE: Final = 16
 """Requests of one door that may wait in threads for a fetch; the others queue on the event loop and hold no thread."""
 
 log = logging.getLogger("admit.web")
-
-
-class MissingToken(AdmitError):
-    """The request brought no bearer token. Answer 401 with a bare challenge, without an error code (RFC 6750 3.1)."""
-
-    code = "missing_token"
-    public = "this needs an access token in the Authorization header"
-
-
-_CODES: Final[tuple[tuple[type[AdmitError], int, str | None, bool], ...]] = (
-    (MissingToken, 401, None, True),
-    (StaleAuthentication, 401, StaleAuthentication.code, True),
-    (InvalidToken, 401, "invalid_token", False),
-    (InsufficientScope, 403, "insufficient_scope", True),
-    (InvalidRequest, 400, "invalid_request", False),
-)
-"""Error, status, error code, and whether the challenge says which scope is needed (RFC 6750 3, 3.1)."""
 
 
 class Refusal(NamedTuple):
@@ -115,20 +99,11 @@ class Door(Generic[E]):
             # Nothing was judged: with 401 every client would log out.
             log.warning("unavailable: %s: %s", error.code, error)
             return _refusal(503, "temporarily_unavailable", description, {"Retry-After": str(error.retry_after)})
-        row = next((row for row in _CODES if isinstance(error, row[0])), None)
-        if row is None:
+        answer = challenge(error, realm=self._realm, scopes=scopes)
+        if answer is None:
             raise error
         log.info("refused: %s: %s", error.code, error)
-        _, status, code, names_scope = row
-        parameters = [] if self._realm is None else [f'realm="{self._realm}"']
-        if code is not None:
-            parameters += [f'error="{code}"', f'error_description="{description}"']
-        if isinstance(error, StaleAuthentication):
-            parameters.append(f'max_age="{error.max_age}"')
-        if names_scope and scopes:
-            parameters.append(f'scope="{" ".join(scopes)}"')
-        challenge = " ".join(("Bearer", ", ".join(parameters))).rstrip()
-        return _refusal(status, code, description, {"WWW-Authenticate": challenge})
+        return _refusal(answer.status, answer.code, description, {"WWW-Authenticate": answer.authenticate})
 
     async def _waited(self, token: str) -> Claims[E]:
         import anyio.lowlevel
@@ -141,30 +116,6 @@ class Door(Generic[E]):
             limiter = anyio.CapacityLimiter(_AT_ONCE)
             self._queue.set(limiter)
         return await anyio.to_thread.run_sync(self.verifier.verify, token, limiter=limiter)
-
-
-def read_token(authorization: Sequence[bytes]) -> str:
-    """The token in the values of all Authorization headers of a request (RFC 6750 2.1).
-
-    Raises MissingToken where there is none of scheme Bearer, and InvalidRequest where there are several headers,
-    tokens or none after the scheme: which of two would a proxy in between have looked at?
-    """
-    if not authorization:
-        raise MissingToken("no Authorization header")
-    if len(authorization) > 1:
-        raise InvalidRequest(f"{len(authorization)} Authorization headers instead of one")
-    scheme, _, token = authorization[0].partition(b" ")
-    if scheme.lower() != b"bearer":
-        raise MissingToken("the Authorization header is of another scheme than Bearer")
-    token = token.lstrip(b" ")
-    if not token or b" " in token or b"," in token or not token.isascii():
-        raise InvalidRequest("the Authorization header is not 'Bearer' and one token")
-    return token.decode("ascii")
-
-
-def headers_of(scope: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-    """The values of every Authorization header in an ASGI scope's headers, whose names are lower case there."""
-    return [value for name, value in scope if name == b"authorization"]
 
 
 def allowed(claims: Claims[E], scopes: Sequence[str]) -> Claims[E]:
