@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from admit import Claims, ConfigurationError, InvalidToken, Signer, Unavailable
-from admit.errors import KeysUnavailable
+from admit import Claims, ConfigurationError, InvalidToken, Key, Signer, Unavailable, Verifiers
+from admit.errors import KeysUnavailable, UnknownKey
 from admit.remote.issuer import RemoteIssuer
 from admit.web.bearer import Door
-from tests.remote.conftest import document
+from tests.remote.conftest import Issuer, document
 
 METADATA, OPENID, JWKS = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/jwks"
 
@@ -211,8 +211,6 @@ def test_two_hundred_tasks_at_cold_start_cause_one_fetch_and_the_loop_stays_free
 
 
 def test_a_flood_of_unknown_kids_on_an_event_loop_causes_one_fetch(issuer: Any, remote: RemoteIssuer) -> None:
-    from admit import Key
-
     strangers = [[b"Bearer " + issuer.token(Key.generate("ES256")).encode()] for _ in range(60)]
     door = Door(remote.verifier(audience="orders"))
 
@@ -324,6 +322,36 @@ def test_two_issuers_never_share_keys(issuer: Any, remote: RemoteIssuer) -> None
         other.verifier(audience="orders").verify(issuer.token())
     remote.verifier(audience="orders").verify(issuer.token())
     other.close()
+
+
+def test_two_issuers_at_one_door_are_fetched_and_judged_apart(issuer: Any) -> None:
+    other = Issuer()
+    remotes = [RemoteIssuer(each.url, revocations="none", timeout=2.0) for each in (issuer, other)]
+    door = Door(Verifiers([remote.verifier(audience="orders") for remote in remotes]))
+
+    def value(of: Issuer, key: Key | None = None) -> list[bytes]:
+        return [b"Bearer " + of.token(key).encode()]
+
+    async def main() -> None:
+        assert (await door.admit(value(issuer))).iss == issuer.url
+        assert other.asked == {}, "nobody asked for the other issuer's tokens yet"
+        for _ in range(3):
+            with pytest.raises(UnknownKey):  # signed by the other's key, which is looked for here alone
+                await door.admit(value(issuer, other.key))
+        assert other.asked == {}
+        other.answers.clear()
+        with pytest.raises(KeysUnavailable):
+            await door.admit(value(other))
+        assert (await door.admit(value(issuer))).iss == issuer.url
+
+    try:
+        asyncio.run(main())
+        assert door.admit_sync(value(issuer)).iss == issuer.url
+        assert issuer.asked == {METADATA: 1, JWKS: 2}
+    finally:
+        for remote in remotes:
+            remote.close()
+        other.close()
 
 
 def test_an_issuer_nobody_holds_any_more_leaves_no_thread(issuer: Any) -> None:

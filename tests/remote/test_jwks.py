@@ -16,6 +16,7 @@ import pytest
 from admit import ConfigurationError, Key, KeySet, Verifier
 from admit.errors import KeysUnavailable, ServiceUnreachable, UnknownKey
 from admit.remote.fetch import Fetcher
+from admit.remote.issuer import RemoteIssuer
 from admit.remote.jwks import JWKSClient, read_jwks
 
 JWKS = "/jwks"
@@ -384,6 +385,42 @@ def test_a_private_key_in_the_set_is_dropped_with_its_public_half_and_reported()
     assert any("private key" in problem for problem in keys.problems)
     renamed = Key.from_jwk({**PRIVATE.to_jwk(), "kid": "other"})
     assert list(read_jwks(jwks_json(good.public(), renamed, PRIVATE), ("ES256",))) == [good.public()]
+
+
+@pytest.mark.parametrize(
+    ("claimed", "ours"),
+    [
+        ("https://login.example/{tenantid}/v2.0", True),
+        ("https://login.example/11111111-2222-3333-4444-555555555555/v2.0", True),
+        ("https://login.example/99999999-2222-3333-4444-555555555555/v2.0", False),
+        ("https://login.example/{tenantid}/", False),
+        ("https://login.example/1111{tenantid}5555/v2.0", False),
+        ("{tenantid}", False),
+        ("", False),
+        (None, False),
+        (5, False),
+        (["https://login.example/{tenantid}/v2.0"], False),
+    ],
+)
+def test_a_key_that_the_set_says_is_another_issuers_is_dropped_and_reported(claimed: object, ours: bool) -> None:
+    issuer = "https://login.example/11111111-2222-3333-4444-555555555555/v2.0"
+    good, marked = Key.generate("ES256").public(), Key.generate("ES256").public()
+    body = json.dumps({"keys": [good.to_jwk(), marked.to_jwk() | {"issuer": claimed}]}).encode()
+    keys = read_jwks(body, ("ES256",), issuer)
+    assert (marked.kid in keys) is ours
+    assert good.kid in keys, "a key that says nothing is the issuer's whose set it is in"
+    assert any("another issuer" in problem for problem in keys.problems) is not ours
+
+
+def test_a_remote_issuer_believes_no_key_of_another_issuer_in_its_set(issuer: Any) -> None:
+    plain = issuer.answers[JWKS]
+    body = json.dumps({"keys": [issuer.key.public().to_jwk() | {"issuer": "https://other.example"}]}).encode()
+    issuer.answers[JWKS] = lambda _: (200, {}, body)
+    remote = RemoteIssuer(issuer.url, revocations="none")
+    with pytest.raises(KeysUnavailable, match="entry 0 belongs to another issuer"):
+        remote.verifier(audience="orders").verify(issuer.token())
+    remote.close()
+    issuer.answers[JWKS] = plain
 
 
 def test_a_secret_in_the_set_is_dropped_and_the_good_keys_stay() -> None:

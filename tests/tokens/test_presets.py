@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from admit import ACCESS, PLAIN, ConfigurationError, InvalidToken, Key, KeySet, Kind, Signer, Verifier, presets
+from admit import (
+    ACCESS,
+    PLAIN,
+    ConfigurationError,
+    InvalidToken,
+    Key,
+    KeySet,
+    Kind,
+    Signer,
+    Unchecked,
+    Verifier,
+    presets,
+)
 from admit.errors import InvalidClaim, MalformedToken, WrongAudience, WrongIssuer, WrongType
 from admit.remote.jwks import ALGORITHMS, read_jwks
 from admit.tokens.verdict import failures
@@ -254,6 +266,12 @@ def test_a_firebase_project_is_its_own_only_audience() -> None:
 def test_an_issuer_that_cannot_be_of_that_kind_is_refused_when_the_verifier_is_built(name: str, issuer: str) -> None:
     with pytest.raises(ConfigurationError, match="issuers look like"):
         verifier(replace(SAMPLES[name], issuer=issuer))
+
+
+def test_that_holds_where_no_audience_is_expected_either() -> None:
+    keys = read_jwks(PUBLISHED["okta"], ALGORITHMS)
+    with pytest.raises(ConfigurationError, match="issuers look like"):
+        Verifier(keys, issuer="https://acme.okta.com", audience=Unchecked(), kind=presets.OKTA_ACCESS)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,12 @@ class RemoteIssuer:
 
     def _client(self, url: Any, algorithms: Iterable[str], stale_if_error: timedelta) -> JWKSClient:
         return JWKSClient(
-            url, algorithms=algorithms, stale_if_error=stale_if_error, fetcher=self._fetcher, now=self._now
+            url,
+            algorithms=algorithms,
+            stale_if_error=stale_if_error,
+            issuer=self.issuer,
+            fetcher=self._fetcher,
+            now=self._now,
         )
 
     def _jwks_uri(self) -> str:

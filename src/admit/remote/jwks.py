@@ -47,6 +47,8 @@ _ABSENT_FOR: Final = 120.0  # seconds: a kid that was looked for is not what sta
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))  # RFC 7518 6, 8037 2, 9964
 _MAX_AGE_DIRECTIVE: Final = re.compile(r'(?:^|,)\s*max-age\s*=\s*"?(\d{1,10})"?\s*(?:,|$)', re.IGNORECASE)
 
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
 log = logging.getLogger("admit.remote")
 
 
@@ -67,7 +69,7 @@ class JWKSClient:
     url: https, or a function that finds it out in the background. algorithms: at most one for each key type and curve,
     never HMAC. insecure_hosts: exact host names that may be spoken to in plain http; loopback always may.
     stale_if_error: how long after their own expiry keys are still believed while fetching fails. timeout: seconds for
-    a whole fetch.
+    a whole fetch. issuer: keys that the set says are another issuer's are passed over.
     fetcher: with limits or trust of its own. now: a monotonic clock, in seconds.
 
     A request waits for a fetch only when there are no keys, when they expired unrefreshed, or for an unknown kid, and
@@ -82,6 +84,7 @@ class JWKSClient:
         insecure_hosts: Iterable[str] = (),
         stale_if_error: timedelta = STALE_IF_ERROR,
         timeout: float = TIMEOUT,
+        issuer: str | None = None,
         fetcher: Fetcher | None = None,
         now: Clock = clock.monotonic,
     ) -> None:
@@ -94,6 +97,7 @@ class JWKSClient:
             self._url = url
         must_be_a_clock(now, "now", "seconds of a monotonic clock")
         self._stale, self._now = duration(stale_if_error, "stale_if_error").total_seconds(), now
+        self._issuer = issuer
         self._held: _Held | None = None
         self._lock = Lock()
         self._next_look = 0.0
@@ -216,7 +220,7 @@ class JWKSClient:
         url = self._url()
         answer = self._fetcher.get(url)
         try:
-            keys = read_jwks(answer.body, self._algorithms)
+            keys = read_jwks(answer.body, self._algorithms, self._issuer)
         except InvalidKey as error:
             raise ServiceUnreachable(f"{shown(url, 200)} is not a usable JWK Set: {error}") from None
         held = self._held
@@ -247,9 +251,10 @@ def checked_algorithms(algorithms: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def read_jwks(body: bytes, algorithms: tuple[str, ...]) -> KeySet:
+def read_jwks(body: bytes, algorithms: tuple[str, ...], issuer: str | None = None) -> KeySet:
     """The public keys of a JWK Set. Raises InvalidKey where none is usable.
 
+    issuer: whose keys are wanted; a key that the set says is another issuer's is dropped and reported.
     A private key in it is dropped and reported, together with its public half: everybody can sign with that pair now.
     """
     try:
@@ -264,6 +269,8 @@ def read_jwks(body: bytes, algorithms: tuple[str, ...]) -> KeySet:
     for index, member in enumerate(members):
         if not isinstance(member, dict):
             problems.append(f"entry {index} is not a JSON object")
+        elif issuer is not None and not _is_of(issuer, member.get("issuer", issuer)):
+            problems.append(f"entry {index} belongs to another issuer")
         elif _PRIVATE.isdisjoint(member):
             public.append(member)
         else:
@@ -274,9 +281,25 @@ def read_jwks(body: bytes, algorithms: tuple[str, ...]) -> KeySet:
                 leaked.add(Key.from_jwk(bare, algorithms=algorithms).thumbprint())
             except (InvalidKey, UnsupportedAlgorithm):
                 continue
+    if problems and not public:
+        raise InvalidKey("the JWK Set holds no usable key: " + "; ".join(problems[:5]))
     usable = KeySet.from_jwks({"keys": public}, algorithms=algorithms)
     problems += usable.problems
     return KeySet([key for key in usable if key.thumbprint() not in leaked], problems=problems)
+
+
+def _is_of(issuer: str, claimed: object) -> bool:
+    """Whether a key is this issuer's. Microsoft Entra says in each key whose it is, `{tenantid}` standing for any tenant."""
+    if not isinstance(claimed, str):
+        return False
+    before, template, after = claimed.partition("{tenantid}")
+    if not template:
+        return claimed == issuer
+    return (
+        issuer.startswith(before)
+        and issuer.endswith(after)
+        and bool(_GUID.fullmatch(issuer[len(before) : len(issuer) - len(after)]))
+    )
 
 
 def _content(keys: KeySet) -> set[tuple[Key, frozenset[str] | None]]:
