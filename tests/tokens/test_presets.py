@@ -321,6 +321,14 @@ def test_where_typ_fails_the_error_names_the_options_that_would_accept_it(name: 
     assert "_ID" not in str(caught.value), "an ID token is not what an API should begin to accept"
 
 
+def test_an_issuer_switched_to_rfc_9068_is_answered_with_the_kind_for_that() -> None:
+    sample = SAMPLES["auth0-access"]
+    with pytest.raises(WrongType, match=r"pass kind=ACCESS, presets\.KEYCLOAK_ACCESS"):
+        verifier(sample).verify(sample.token(header={"typ": "at+jwt"}))
+    token = sample.token(header={"typ": "at+jwt"}, azp=None, client_id="app", jti="j1")
+    assert verifier(sample, ACCESS).verify(token).client_id == "app"
+
+
 def test_a_typ_that_no_preset_knows_is_answered_with_the_option_alone() -> None:
     token = forge(claims(), typ="secevent+jwt")
     with pytest.raises(WrongType, match="pass a Kind whose other_types holds 'secevent") as caught:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, assert_type
 
 import msgspec
 
-from admit import PLAIN, Claims, Key, KeySet, Peeked, Signer, Unchecked, Verifier, peek
+from admit import PLAIN, Claims, Key, KeySet, Peeked, Signer, Unchecked, Verifier, Verifiers, peek
 
 NOW = 1_800_000_000.0
 
@@ -45,6 +45,8 @@ def main() -> None:
     mine = Verifier(keys, issuer=["i", "j"], audience=["a"], kind=PLAIN, extra=Mine, clock=now, cache=8)
     assert_type(mine, Verifier[Mine])
     claims = assert_type(mine.verify(token), Claims[Mine])
+    several = assert_type(Verifiers([mine]), Verifiers[Mine])
+    assert assert_type(several.verify(token), Claims[Mine]).extra == claims.extra
     assert assert_type(claims.extra, Mine) == Mine("acme", frozenset({"r"}))
     assert assert_type(claims.extra.tenant, str) == "acme"
     assert assert_type(claims.extra.roles, frozenset[str]) == {"r"}

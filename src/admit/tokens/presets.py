@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
+from admit.tokens import kinds
 from admit.tokens.kinds import Kind
 
 # What only an ID token carries (OpenID Connect Core 1.0 2, 3.3.2.11).
@@ -170,6 +171,7 @@ ALL: Final = tuple(value for value in dict(globals()).values() if isinstance(val
 
 @lru_cache(maxsize=32)
 def accepting(typ: str | None) -> str:
-    """The names of the access-token presets whose tokens have that typ, for an error to offer; "" where there is none."""
+    """The kinds of access token that have that typ, for an error to offer; "" where there is none."""
     fitting = [kind.name for kind in ALL if kind.name.endswith(("-access", "-v1")) and kind.accepts(typ)]
-    return ", ".join(f"presets.{name.upper().replace('-', '_')}" for name in fitting)
+    offered = [f"presets.{name.upper().replace('-', '_')}" for name in fitting]
+    return ", ".join(["ACCESS", *offered] if kinds.ACCESS.accepts(typ) else offered)
