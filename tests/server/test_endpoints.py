@@ -119,7 +119,14 @@ def test_a_user_lists_and_ends_only_its_own_sessions(service: Any) -> None:
 
 def test_logging_out_everywhere_ends_every_session_and_cuts_off_the_access_token(service: Any) -> None:
     service.add_user("carol")
-    one, two = (service.login("carol", audience=service.url) for _ in range(2))
+    one, three = (service.login("carol", audience=service.url) for _ in range(2))
+    others = service.url + "/sessions?keep=current"
+    assert service.http.delete(service.url + "/sessions?keep=all", headers=bearer(one)).status_code == 400
+    assert service.http.delete(others, headers=bearer(one)).status_code == 204
+    (left,) = service.http.get(service.url + "/sessions", headers=bearer(one)).json()["sessions"]
+    assert (left["current"], left["auth_method"], left["auth_time"]) == (True, "pwd", left["created_at"])
+    assert service.refresh(three["refresh_token"]).status_code == 400
+    two = service.login("carol", audience=service.url)
     assert service.http.delete(service.url + "/sessions", headers=bearer(one)).status_code == 204
     assert {service.refresh(each["refresh_token"]).status_code for each in (one, two)} == {400}
     answer = service.http.get(service.url + "/sessions", headers=bearer(two))

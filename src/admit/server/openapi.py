@@ -49,6 +49,8 @@ _SESSION: Json = _object(
         "created_at": _NUMBER,
         "last_used_at": _NUMBER,
         "expires_at": _NUMBER,
+        "auth_time": _NUMBER,
+        "auth_method": _text("How the user logged in."),
         "current": {"type": "boolean", "description": "Whether the request's own token belongs to it."},
     },
     "id",
@@ -180,6 +182,9 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
         "summary": "End every session of the token's subject and cut off its access tokens",
         "description": _FOR_THE_ISSUER,
         "security": [{"bearer": []}],
+        "parameters": [
+            _query("keep", "`current` keeps the session of the token that asks.", {"const": "current"}),
+        ],
         "responses": _answers({"204": _ok("Logged out everywhere.")}, "400", "401"),
     },
     ("DELETE", "/sessions/{id}"): {

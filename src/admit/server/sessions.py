@@ -12,13 +12,25 @@ from starlette.responses import Response
 
 from admit.server.clients import bearer
 from admit.server.errors import NO_STORE, answer, refusal
+from admit.server.parsing import RefusedRequest, read_query
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from admit.server.endpoint import Context
 
-_SHOWN = ("id", "client_id", "scope", "device", "address", "created_at", "last_used_at", "expires_at")
+_SHOWN = (
+    "id",
+    "client_id",
+    "scope",
+    "device",
+    "address",
+    "created_at",
+    "last_used_at",
+    "expires_at",
+    "auth_time",
+    "auth_method",
+)
 
 
 async def list_sessions(context: Context, request: Request) -> Response:
@@ -40,7 +52,13 @@ async def end_session(context: Context, request: Request) -> Response:
 
 
 async def end_every_session(context: Context, request: Request) -> Response:
-    """Log the token's subject out everywhere, and cut off the access tokens too."""
+    """Log the token's subject out everywhere, and cut off the access tokens too; or everywhere else (keep=current)."""
     claims = bearer(request, context.verifier)
+    keep = read_query(request).optional("keep")
+    if keep is not None:
+        if keep != "current" or claims.sid is None:
+            raise RefusedRequest("keep is `current`, the session of the token that asks, or is left out")
+        await context.calls.end_other_sessions(claims.sub, claims.sid)
+        return Response(None, 204, NO_STORE)
     await context.calls.logout_everywhere(claims.sub)
     return Response(None, 204, NO_STORE)
