@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -59,6 +60,18 @@ def b64url_decode(text: bytes) -> bytes:
 
 
 _decode_base64: Final[Callable[[bytes], bytes]] = msgspec.json.Decoder(bytes).decode
+_PREPARING: Final = Lock()
+
+
+def prepare(kind: object) -> None:
+    """Let msgspec learn a type before any thread needs it. Raises TypeError for what it cannot learn.
+
+    It learns a type on first use and shares what it knows half-way: two threads that meet there crash the process.
+    """
+    with _PREPARING:
+        msgspec.json.Decoder(kind)
+
+
 _Scalar = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float | bool | None
 _decode_flat: Final[Callable[[bytes], dict[str, Any]]] = msgspec.json.Decoder(dict[str, _Scalar | list[_Scalar]]).decode
 _decode: Final[Callable[[bytes], object]] = msgspec.json.Decoder().decode

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Generic, TypeVar, get_origin
 
 from admit.errors import ConfigurationError, shown
+from admit.jose.encoding import prepare
 from admit.tokens.kinds import Kind
 
 T = TypeVar("T")
@@ -62,6 +63,12 @@ def must_be_a_type(extra: object) -> None:
     """Raise ConfigurationError for what is neither None nor a type, as msgspec converts to."""
     if extra is not None and not isinstance(extra, type) and get_origin(extra) is None:
         raise ConfigurationError(f"extra is a type, such as a dataclass of yours, not {shown(extra)}")
+    if extra is None:
+        return
+    try:
+        prepare(extra)
+    except Exception as error:
+        raise ConfigurationError(f"msgspec cannot convert to extra={shown(extra)}: {type(error).__name__}") from error
 
 
 def must_be_a_clock(clock: object, name: str = "clock", unit: str = "seconds since 1970") -> None:

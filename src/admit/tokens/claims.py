@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from admit.errors import InvalidClaim
-from admit.jose.encoding import json_object
+from admit.jose.encoding import json_object, prepare
 
 E = TypeVar("E")
 
@@ -37,6 +37,7 @@ class Registered(msgspec.Struct, frozen=True, gc=False):
     epoch: int | UnsetType = UNSET
 
 
+prepare(Registered)
 REGISTERED = frozenset(Registered.__struct_fields__)
 
 

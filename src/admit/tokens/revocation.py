@@ -15,7 +15,7 @@ import msgspec
 
 from admit.errors import InvalidClaim, MalformedToken, RevokedToken, WrongIssuer
 from admit.jose import jws
-from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes, json_object
+from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes, json_object, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,6 +103,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}):
             if len(b64url_decode(entry.digest.encode())) != _DIGEST:
                 raise MalformedToken("an entry of the revocation page has a hash of the wrong length")
         return page
+
+
+prepare(Page)
 
 
 class RevocationSet:
