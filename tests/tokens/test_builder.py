@@ -34,6 +34,7 @@ def build(issuer: Any = ISSUER, audience: Any = AUDIENCE, clock: Any = lambda: N
         ("max_lifetime", Unchecked(60), "timedelta"),
         ("extra", 5, "a type"),
         ("extra", "Mine", "a type"),
+        ("extra", list[int] | set[int], "msgspec cannot convert"),
         ("max_lifetime", timedelta(seconds=-1), "0 or more"),
         ("kind", "access", "ACCESS"),
         ("kind", None, "ACCESS"),

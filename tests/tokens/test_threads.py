@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -84,3 +86,25 @@ def test_eight_threads_get_right_answers_while_keys_are_swapped(cache: int) -> N
     if cache:
         assert subject.cache is not None
         assert len(subject.cache) <= cache
+
+
+FIRST_USE = """
+import importlib.util, sys, threading
+from admit.tokens import claims
+sys.setswitchinterval(1e-6)
+raw = {"iss": "i", "sub": "s", "aud": ["a", "b"], "exp": 5, "iat": 4, "jti": "j", "scope": "x", "sid": "s", "nbf": 2}
+for _ in range(200):
+    spec = importlib.util.spec_from_file_location("fresh", claims.__file__)
+    fresh = sys.modules["fresh"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    start = threading.Barrier(8)
+    threads = [threading.Thread(target=lambda: (start.wait(), fresh.read_registered(raw))) for _ in range(8)]
+    for each in threads: each.start()
+    for each in threads: each.join()
+"""
+
+
+def test_eight_threads_may_read_the_first_claims_of_a_process() -> None:
+    """msgspec crashes the process where two threads are the first to need a type."""
+    ran = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
