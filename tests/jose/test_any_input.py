@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -294,17 +296,16 @@ def test_no_error_quotes_a_payload_that_cannot_be_read(payload: bytes) -> None:
     leaks([SECRET], lambda: VERIFIERS[0].verify(forge(payload)))
 
 
+class Color(enum.Enum):
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Mine:
+    color: Color
+
+
 def test_no_error_quotes_a_claim_that_does_not_fit_the_callers_type() -> None:
-    import enum
-    from dataclasses import dataclass
-
-    class Color(enum.Enum):
-        RED = "red"
-
-    @dataclass(frozen=True)
-    class Mine:
-        color: Color
-
     subject = Verifier(KeySet([key("HS256")]), issuer=ISSUER, audience=AUDIENCE, extra=Mine, clock=lambda: NOW)
     leaks([SECRET], lambda: subject.verify(forge({**claims(), "color": SECRET})))
 

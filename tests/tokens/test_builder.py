@@ -35,6 +35,7 @@ def build(issuer: Any = ISSUER, audience: Any = AUDIENCE, clock: Any = lambda: N
         ("extra", 5, "a type"),
         ("extra", "Mine", "a type"),
         ("extra", list[int] | set[int], "msgspec cannot convert"),
+        ("extra", list["Nowhere"], "top of a module"),  # type: ignore[name-defined]  # noqa: F821
         ("max_lifetime", timedelta(seconds=-1), "0 or more"),
         ("kind", "access", "ACCESS"),
         ("kind", None, "ACCESS"),

@@ -67,6 +67,10 @@ def must_be_a_type(extra: object) -> None:
         return
     try:
         prepare(extra)
+    except NameError as error:
+        raise ConfigurationError(
+            f"extra={shown(extra)} names a type that msgspec cannot find: define both at the top of a module"
+        ) from error
     except Exception as error:
         raise ConfigurationError(f"msgspec cannot convert to extra={shown(extra)}: {type(error).__name__}") from error
 

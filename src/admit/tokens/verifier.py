@@ -284,7 +284,8 @@ class Verifier(Generic[E]):
         except Exception as error:  # noqa: BLE001 - a user type's own validation may raise anything; all of it refuses
             _, _, path = str(error).rpartition(" - at ") if isinstance(error, msgspec.ValidationError) else ("", "", "")
             where = f" at {shown(path)}" if path else f" ({type(error).__name__})"
-            raise InvalidClaim(f"the claims do not fit {getattr(extra, '__name__', 'extra')}{where}") from None
+        # Outside the handler: the error there may quote a claim, and would travel along as the context of this one.
+        raise InvalidClaim(f"the claims do not fit {getattr(extra, '__name__', 'extra')}{where}")
 
 
 def _answered() -> RevocationsUnavailable:
