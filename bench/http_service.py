@@ -10,78 +10,26 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import cycle, product
-from threading import Barrier
-from urllib.parse import urlencode
 
+from _load import Connection, apart, rate  # type: ignore[import-not-found]  # beside this script
 from _postgres import postgres  # type: ignore[import-not-found]  # beside this script
 
 SECONDS = 3.0 if "--quick" not in sys.argv else 0.5
 ROUNDS = 100 if "--quick" not in sys.argv else 10
 CLIENTS = (1, 8, 16)
 PASSWORD = "correct horse"
-FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
 ADMIT = [sys.executable, "-m", "admit.cli"]
-
-
-class Connection:
-    """One keep-alive connection that sends a request and reads its answer, with as little work as can be."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def post(self, path: str, status: int = 200, **form: str) -> dict[str, str]:
-        body = urlencode(form)
-        return self.ask(f"POST {path} HTTP/1.1\r\nHost: x\r\n{FORM}Content-Length: {len(body)}\r\n\r\n{body}", status)
-
-    def get(self, path: str) -> dict[str, str]:
-        return self.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
-
-    def ask(self, request: str, status: int = 200) -> dict[str, str]:
-        self.socket.sendall(request.encode())
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += self.socket.recv(65536)
-        head, _, body = data.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        while len(body) < length:
-            body += self.socket.recv(65536)
-        assert head.startswith(b"HTTP/1.1 %d" % status), (head, body)
-        answer: dict[str, str] = json.loads(body)
-        return answer
-
-
-def rate(clients: int, make: Callable[[], Callable[[], object]]) -> tuple[float, float]:
-    """(requests a second, the 99th percentile of one in milliseconds)."""
-    calls = [make() for _ in range(clients)]
-    start = Barrier(clients)
-
-    def work(call: Callable[[], object]) -> list[float]:
-        taken = []
-        start.wait()
-        ends = time.perf_counter() + SECONDS
-        while (began := time.perf_counter()) < ends:
-            call()
-            taken.append(time.perf_counter() - began)
-        return taken
-
-    with ThreadPoolExecutor(clients) as pool:
-        times = sorted(taken for part in pool.map(work, calls) for taken in part)
-    return len(times) / SECONDS, times[int(len(times) * 0.99)] * 1000
 
 
 def main() -> None:
     """Measure and print."""
-    cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         data = ["--data", f"{folder}/d"]
         serve = [*ADMIT, "serve", *data, "--port", "0", "--grace", "0s"]
@@ -92,15 +40,11 @@ def main() -> None:
                 for name in ("alice", "disabled"):
                     admin(data, "add", name, "--password-stdin")
                 admin(data, "disable", "disabled")
-                if len(cores) > 1:
-                    for thread in os.listdir(f"/proc/{process.pid}/task"):
-                        os.sched_setaffinity(int(thread), cores[:1])
-                    os.sched_setaffinity(0, cores[1:])
-                measure(process.pid, port)
-                refusals(port)
+                with apart(process.pid):
+                    measure(process.pid, port)
+                    refusals(port)
             finally:
                 process.terminate()
-                os.sched_setaffinity(0, cores)
         workers(folder)
 
 
@@ -131,7 +75,7 @@ def workers(folder: str) -> None:
                     ports.append(int(json.loads(process.stdout.readline())["url"].rpartition(":")[2]))
                 if count == 1:
                     admin(data, "add", "alice", "--password-stdin", env=environment)
-                cells = [rate(clients, refreshers(ports)) for clients in CLIENTS]
+                cells = [rate(clients, refreshers(ports), SECONDS) for clients in CLIENTS]
             print(f"{f'{name}, {count}':28}" + "".join(f"{f'{each:,.0f} ({slow:.1f})':>24}" for each, slow in cells))
 
 
@@ -205,7 +149,7 @@ def measure(pid: int, port: int) -> None:
         cells = []
         for count in CLIENTS:
             before, begun = used(pid), time.perf_counter()
-            each, slow = rate(count, make)
+            each, slow = rate(count, make, SECONDS)
             share = (used(pid) - before) / (time.perf_counter() - begun)
             cells.append(f"{each:,.0f} ({slow:.1f}, {share:.0%})")
         print(f"{name:28}" + "".join(f"{cell:>24}" for cell in cells))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,11 @@ from tests.helpers.forge import AUDIENCE, ISSUER, NOW, claims, forge, key
 
 def build(issuer: Any = ISSUER, audience: Any = AUDIENCE, clock: Any = lambda: NOW, **settings: Any) -> None:
     Verifier(KeySet([key("HS256")]), issuer=issuer, audience=audience, clock=clock, **settings)
+
+
+@dataclass(frozen=True)
+class Lost:
+    where: Nowhere  # type: ignore[name-defined]  # noqa: F821 - that is the point
 
 
 @pytest.mark.parametrize(
@@ -35,7 +41,7 @@ def build(issuer: Any = ISSUER, audience: Any = AUDIENCE, clock: Any = lambda: N
         ("extra", 5, "a type"),
         ("extra", "Mine", "a type"),
         ("extra", list[int] | set[int], "msgspec cannot convert"),
-        ("extra", list["Nowhere"], "top of a module"),  # type: ignore[name-defined]  # noqa: F821
+        ("extra", Lost, "top of a module"),
         ("max_lifetime", timedelta(seconds=-1), "0 or more"),
         ("kind", "access", "ACCESS"),
         ("kind", None, "ACCESS"),
