@@ -56,6 +56,19 @@ def primitive(key: Key, token: str, payload: dict[str, Any]) -> tuple[Call, Call
     return lambda: public.verify(signature, data), lambda: private.sign(data)
 
 
+def libsodium(key: Key, token: str, payload: dict[str, Any]) -> tuple[Call, Call]:
+    """What Ed25519 would cost there, on ready bytes; why it is not used: docs/decisions/0006."""
+    if key.alg != "Ed25519":
+        _absent()
+    from nacl.bindings import crypto_sign, crypto_sign_open
+
+    data, _, encoded = token.encode().rpartition(b".")
+    private, public = key._material
+    signed, raw = b64url_decode(encoded) + data, public.public_bytes_raw()
+    secret = private.private_bytes_raw() + raw
+    return lambda: crypto_sign_open(signed, raw), lambda: crypto_sign(data, secret)
+
+
 def admit(key: Key, token: str, payload: dict[str, Any]) -> tuple[Call, Call]:
     door, signer = verifier(key), Signer(key, issuer=ISSUER, audience=AUDIENCE)
     return (
@@ -162,6 +175,7 @@ def python_jose(key: Key, token: str, payload: dict[str, Any]) -> tuple[Call, Ca
 
 PEERS: dict[str, tuple[Peer, str]] = {  # name -> (how to prepare it, the distribution whose version is shown)
     "the primitive alone": (primitive, "cryptography"),
+    "libsodium alone": (libsodium, "PyNaCl"),
     "Admit": (admit, "admit"),
     "Admit, cache hit": (admit_cached, "admit"),
     "PyJWT": (pyjwt, "PyJWT"),
