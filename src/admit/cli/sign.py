@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,11 +12,12 @@ from admit.cli.input import read_bytes
 from admit.cli.keyfile import KeyOptions, key_options
 from admit.cli.output import note
 from admit.cli.times import parse_span, span
-from admit.cli.verify import KINDS
 from admit.errors import MalformedToken
 from admit.jose.encoding import json_object
-from admit.tokens.kinds import PLAIN
+from admit.tokens.kinds import ACCESS, PLAIN
 from admit.tokens.signer import Signer
+
+_KINDS: Final = {kind.name: kind for kind in (PLAIN, ACCESS)}
 
 
 @click.command(short_help="Make a signed token.")
@@ -28,7 +29,7 @@ from admit.tokens.signer import Signer
 @click.option("--scope", metavar="SCOPES", help="The scopes, with spaces between them.")
 @click.option("--claims", metavar="JSON | @FILE | -", help="Further claims, as a JSON object.")
 @click.option(
-    "--kind", type=click.Choice(list(KINDS)), default=PLAIN.name, show_default=True, help="What kind of token."
+    "--kind", type=click.Choice(list(_KINDS)), default=PLAIN.name, show_default=True, help="What kind of token."
 )
 @click.option("--lifetime", default="10m", show_default=True, metavar="TIME", help="How long it lives: 30s, 10m, 2h.")
 @click.option(
@@ -53,7 +54,7 @@ def sign(
     iat, exp and jti are set here. Claims that hold a secret, by name or by structure, are refused: anyone reads them.
     """
     life = parse_span(lifetime)
-    longest = KINDS[kind].max_lifetime
+    longest = _KINDS[kind].max_lifetime
     if not timedelta() < life <= longest:
         raise Stop(f"a token of kind {kind} lives longer than 0 s, and at most {span(longest.total_seconds())}")
     further = _claims(claims)
@@ -64,7 +65,7 @@ def sign(
         # one audience is written as a string, as most readers of tokens expect (RFC 7519 4.1.3)
         audience=(audiences[0] if len(audiences) == 1 else audiences) if audiences else None,
         lifetime=life,
-        kind=KINDS[kind],
+        kind=_KINDS[kind],
         allow_claims=allowed,
     )
     token = signer.sign(sub=sub, client_id=client_id, scope=scope, claims=further)

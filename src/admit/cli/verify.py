@@ -18,6 +18,7 @@ from admit.jose import header as headers
 from admit.jose.encoding import b64url_decode, json_object
 from admit.jose.jws import split
 from admit.jose.keys import KeySet
+from admit.tokens import presets
 from admit.tokens.arguments import Unchecked
 from admit.tokens.kinds import ACCESS, PLAIN, Kind
 from admit.tokens.verdict import failures
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from admit.jose.header import Header
     from admit.tokens.claims import Claims
 
-KINDS: Final = {kind.name: kind for kind in (PLAIN, ACCESS)}
+KINDS: Final = {kind.name: kind for kind in (PLAIN, ACCESS, *presets.ALL)}
 _LONGEST: Final = timedelta(days=36500)
 
 
@@ -40,7 +41,12 @@ _LONGEST: Final = timedelta(days=36500)
 @click.option(
     "--aud", "--audience", "audiences", multiple=True, metavar="AUDIENCE", help="For whom; one of them is enough."
 )
-@click.option("--kind", type=click.Choice(list(KINDS)), help="What kind of token.  [default: plain]")
+@click.option(
+    "--kind",
+    type=click.Choice(list(KINDS)),
+    metavar="KIND",
+    help=f"What kind of token: {', '.join(KINDS)}.  [default: plain]",
+)
 @click.option(
     "--unchecked", is_flag=True, help="Leave out what is not said of issuer, audience, kind and life. Dangerous."
 )
@@ -137,7 +143,8 @@ def _words(error: InvalidToken, token: str, now: float, kind: str) -> str:
     """What failed, as one says it at a terminal. Only failures after the signature speak of claims."""
     if isinstance(error, WrongType):
         typ = headers.parse(split(token)[1]).members.get("typ")
-        return f"typ is {shown(typ)}, and --kind {kind} expects {KINDS[kind].typ!r}"
+        expected = KINDS[kind].typ
+        return f"typ is {shown(typ)}, and --kind {kind} expects {'no typ' if expected is None else repr(expected)}"
     if not isinstance(error, ExpiredToken | ImmatureToken | OverlongToken):
         return str(error)
     claims = json_object(b64url_decode(split(token)[2]))
