@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from admit import errors
 from admit.errors import AdmitError, ConfigurationError, InvalidToken, Unavailable
-from admit.jose.keys import Key, KeySet
+from admit.jose.keys import Key
+from admit.jose.keyset import KeySet
 from admit.tokens import presets
 from admit.tokens.arguments import Unchecked
 from admit.tokens.claims import Claims

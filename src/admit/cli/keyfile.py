@@ -15,7 +15,8 @@ from admit.cli.input import prompt, read_bytes, read_secret
 from admit.errors import AdmitError, InvalidKey, MalformedToken
 from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import json_object
-from admit.jose.keys import Key, KeySet
+from admit.jose.keys import Key
+from admit.jose.keyset import KeySet
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OF_A_PAIR: Final = tuple(name for name, row in ALGORITHMS.items() if row.kty in ("EC", "OKP", "AKP"))

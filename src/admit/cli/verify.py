@@ -17,7 +17,7 @@ from admit.errors import ExpiredToken, ImmatureToken, InvalidToken, OverlongToke
 from admit.jose import header as headers
 from admit.jose.encoding import b64url_decode, json_object
 from admit.jose.jws import split
-from admit.jose.keys import KeySet
+from admit.jose.keyset import KeySet
 from admit.tokens import presets
 from admit.tokens.arguments import Unchecked
 from admit.tokens.kinds import ACCESS, PLAIN, Kind

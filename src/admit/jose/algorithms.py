@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding
@@ -42,10 +42,22 @@ class Algorithm:
     signature_size: int = 0
     aliases: tuple[str, ...] = ()
 
+    use: ClassVar[str] = "sig"
+    public_ops: ClassVar[frozenset[str]] = frozenset(("verify",))
+    private_ops: ClassVar[frozenset[str]] = frozenset(("sign",))
+
     @property
     def symmetric(self) -> bool:
         """Whether whoever verifies can also sign."""
         return self.kty == "oct"
+
+    def answers_to(self, alg: str) -> bool:
+        """Whether a header's `alg` is this one or its alias; case matters."""
+        return alg == self.name or alg in self.aliases
+
+    def takes(self, kty: object, crv: object) -> bool:
+        """Whether a key of that type, on that curve, is for this algorithm."""
+        return self.kty == kty and self.crv in (None, crv)
 
 
 def _refused() -> BadSignature:

@@ -8,7 +8,8 @@ from admit.errors import MalformedToken
 from admit.jose import header as headers
 from admit.jose.encoding import MAX_TOKEN, b64url_encode
 from admit.jose.jws import UNENCODED, Jws, check_type, protected, split
-from admit.jose.keys import Key, KeySet
+from admit.jose.keys import Key
+from admit.jose.keyset import KeySet
 
 
 def sign(

@@ -30,6 +30,10 @@ _REGISTERED: Final = frozenset(
         "epk",
         "apu",
         "apv",
+        "iv",
+        "tag",
+        "p2s",
+        "p2c",
     )
 )
 

@@ -11,7 +11,8 @@ from admit.errors import MalformedToken, WrongType, shown
 from admit.jose import header as headers
 from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode
 from admit.jose.header import Header
-from admit.jose.keys import Key, KeySet
+from admit.jose.keys import Key
+from admit.jose.keyset import KeySet
 
 UNENCODED: Final = frozenset(("b64",))
 """The extension of RFC 7797, for `understood`. No JWT has it (RFC 7797 7)."""

@@ -12,7 +12,8 @@ from admit.jose.detached import signing_input
 from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, json_bytes, json_object
 from admit.jose.header import Header
 from admit.jose.jws import UNENCODED, check_type, protected
-from admit.jose.keys import Key, KeySet
+from admit.jose.keys import Key
+from admit.jose.keyset import KeySet
 
 
 @dataclass(frozen=True, slots=True)

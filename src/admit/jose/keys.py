@@ -1,22 +1,25 @@
-"""Key and KeySet: a key is bound to one algorithm, so no token's header can choose another (RFC 7517, RFC 8725 3.1)."""
+"""Key: it is bound to one algorithm, so no token's header can choose another (RFC 7517, RFC 8725 3.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hmac import compare_digest
-from itertools import islice
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa, x448, x25519
 
 from admit import clock
-from admit.errors import InvalidKey, MalformedToken, UnknownKey, UnsupportedAlgorithm, shown
+from admit.errors import InvalidKey, shown
 from admit.jose import jwk as jwk_form
 from admit.jose import pem as pem_form
 from admit.jose.algorithms import ALGORITHMS, Algorithm, Check, Sign, algorithm
-from admit.jose.strength import RSA_BITS, refuse_weak
+from admit.jose.content_encryption import CONTENT_ENCRYPTION
+from admit.jose.key_management import KEY_MANAGEMENT, KeyManagement
+from admit.jose.strength import RSA_BITS, refuse_unfit, refuse_weak
 
+Row = Algorithm | KeyManagement
+"""What a key is for: a row of the table of signatures, or of that of encryption."""
 MAX_KID: Final = 256  # thumbprints have 43 characters, a certificate's URL rarely over 200
 
 
@@ -30,16 +33,19 @@ class Key:
     __slots__ = ("__dict__", "_material", "alg", "algorithm", "key_ops", "kid")
     alg: str
     """The name a header carries: the algorithm's own, or the alias `EdDSA` where that was asked for."""
-    algorithm: Algorithm
+    algorithm: Row
     kid: str
     _material: jwk_form.Material
     key_ops: frozenset[str] | None
     """What the key may be used for (RFC 7517 4.3); None: not limited."""
 
     def __init__(
-        self, material: jwk_form.Material, row: Algorithm, alg: str, kid: str | None, key_ops: frozenset[str] | None
+        self, material: jwk_form.Material, row: Row, alg: str, kid: str | None, key_ops: frozenset[str] | None
     ) -> None:
-        refuse_weak(material[1], row)
+        if isinstance(row, KeyManagement):
+            refuse_unfit(material[1], row)
+        else:
+            refuse_weak(material[1], row)
         if kid is None:
             # A secret's hash would let anybody who sees the header test guesses of the secret.
             kid = clock.random_id() if row.symmetric else jwk_form.thumbprint(material)
@@ -53,17 +59,22 @@ class Key:
         raise AttributeError(f"a Key is immutable: {name} cannot be set")
 
     @classmethod
-    def generate(cls, alg: str, *, kid: str | None = None, bits: int = 2048) -> Key:
-        """A fresh private key (or secret). `bits` is the modulus size, for RSA only. RFC 7518 3.1, RFC 9864."""
+    def generate(cls, alg: str, *, kid: str | None = None, bits: int = 2048, curve: str = "P-256") -> Key:
+        """A fresh private key (or secret). `bits`: the modulus, of RSA only; `curve`: of ECDH-ES only. RFC 7518 3.1, 4.1.
+
+        A key for `dir` is a content key, and goes by its enc: `Key.generate("A256GCM")`.
+        """
         row = _row(alg, None)
         private: Any
         if row.symmetric:
-            private = clock.random_bytes(row.minimum_bits // 8)
+            private = clock.random_bytes(row.size if isinstance(row, KeyManagement) else row.minimum_bits // 8)
             return cls((private, private), row, alg, kid, None)
         if row.kty == "RSA":
             if type(bits) is not int or bits not in RSA_BITS:
                 raise InvalidKey(f"an RSA key has 2048 to 8192 bits, not {shown(bits)}")
             private = rsa.generate_private_key(65537, bits)
+        elif isinstance(row, KeyManagement):
+            private = _agreement_key(row, curve)
         elif row.kty == "EC":
             private = ec.generate_private_key(jwk_form.curve(row.crv or ""))
         else:
@@ -72,8 +83,9 @@ class Key:
 
     @classmethod
     def from_secret(cls, secret: bytes, alg: str, *, kid: str | None = None) -> Key:
-        """A shared secret for HMAC, at least as long as the hash (RFC 7518 3.2). Its kid is random unless given."""
-        row = algorithm(alg)
+        """A shared secret: for HMAC at least as long as the hash (RFC 7518 3.2), for AES as long as its key, for PBES2 a
+        password of 8 bytes or more. Its kid is random unless given."""
+        row = _row(alg, None)
         if not row.symmetric:
             raise InvalidKey(f"{row.name} takes a key pair, not a secret; use Key.from_pem or Key.from_jwk")
         if not isinstance(secret, bytes):
@@ -104,28 +116,39 @@ class Key:
         """A key from a JWK, as a mapping or JSON text (RFC 7517).
 
         `alg` is for a JWK that carries none. EC and OKP keys tell it by their curve; RSA keys and secrets need it said
-        here, by `alg` or by the one of `algorithms` that fits. `use`, `key_ops` and `crv` are enforced.
+        here, by `alg` or by the one of `algorithms` that fits. `use`, `key_ops` and `crv` are enforced. One with
+        `"alg": "dir"` needs the name of its enc said; one for PBES2, whose every use costs much, `alg` in any case.
         """
         members = jwk_form.members(jwk)
         for name in ("alg", "kid"):
             if name in members and not isinstance(members[name], str):
                 raise InvalidKey(f"the JWK's {name} is not a string")
         own: str | None = members.get("alg")
+        if own == "dir":
+            own = alg if alg in CONTENT_ENCRYPTION else None
+            if own is None:
+                raise InvalidKey(
+                    f"a key for dir is bound to one enc: pass alg= with one of {', '.join(CONTENT_ENCRYPTION)}"
+                )
         if own is not None and alg is not None and _row(own, members.get("crv")) is not _row(alg, members.get("crv")):
             raise InvalidKey(f"the JWK is for {shown(own)}, and {shown(alg)} was asked for")
         name = own if own is not None else alg if alg is not None else _implied(members, tuple(algorithms))
         row = _row(name, members.get("crv"))
-        if row.kty != members.get("kty") or (row.crv is not None and row.crv != members.get("crv")):
+        if isinstance(row, KeyManagement) and row.from_password and alg is None:
+            raise InvalidKey(f"a password for {row.name} is read only where alg= asks for it")
+        if not row.takes(members.get("kty"), members.get("crv")):
             found = shown(members.get("crv") or members.get("kty"))
-            raise InvalidKey(f"{row.name} takes a key of type {row.crv or row.kty}, this JWK's is {found}")
-        if "use" in members and members["use"] != "sig":  # null is not absence
-            raise InvalidKey(f"the JWK's use is {shown(members['use'])}, and {row.name} signs ('sig')")
+            raise InvalidKey(f"{row.name} takes a key of type {_takes(row)}, this JWK's is {found}")
+        if "use" in members and members["use"] != row.use:  # null is not absence
+            raise InvalidKey(f"the JWK's use is {shown(members['use'])}, and {row.name} is for {row.use!r}")
         ops = members.get("key_ops")
         if "key_ops" in members:
             if not isinstance(ops, list | tuple) or not all(isinstance(op, str) for op in ops) or not ops:
                 raise InvalidKey("the JWK's key_ops is not a list of strings")
-            if len(set(ops)) != len(ops) or not {"sign", "verify"} & set(ops):
-                raise InvalidKey("the JWK's key_ops repeats itself or allows neither sign nor verify (RFC 7517 4.3)")
+            known = row.public_ops | row.private_ops
+            if len(set(ops)) != len(ops) or known.isdisjoint(ops):
+                allowed = " or ".join(sorted(known))
+                raise InvalidKey(f"the JWK's key_ops repeats itself or does not allow {allowed} (RFC 7517 4.3)")
         return cls(jwk_form.read(members), row, name, members.get("kid"), None if ops is None else frozenset(ops))
 
     @property
@@ -137,13 +160,13 @@ class Key:
         """The public half, with the same kid. Raises InvalidKey for a secret, which has none."""
         if self.algorithm.symmetric:
             raise InvalidKey("a shared secret has no public half: whoever verifies with it can also sign")
-        ops = None if self.key_ops is None else frozenset(("verify",))
+        ops = None if self.key_ops is None else self.algorithm.public_ops
         return Key((None, self._material[1]), self.algorithm, self.alg, self.kid, ops)
 
     def to_jwk(self, *, private: bool = False) -> dict[str, Any]:
         """The JWK: the public members, unless `private=True`. Raises InvalidKey for a half this key does not have."""
         members: dict[str, Any] = dict(jwk_form.write(self._material, private=private))
-        members |= {"alg": self.alg, "kid": self.kid, "use": "sig"}
+        members |= {"alg": self.alg, "kid": self.kid, "use": self.algorithm.use}
         if self.key_ops is not None:
             del members["use"]  # RFC 7517 4.3: not both
             members["key_ops"] = sorted(self.key_ops)
@@ -168,20 +191,43 @@ class Key:
     @cached_property
     def sign(self) -> Sign:
         """The prepared signer: signing input -> signature in base64url. Raises InvalidKey where it may not sign."""
-        if not self.private or (self.key_ops is not None and "sign" not in self.key_ops):
-            raise InvalidKey(f"key {shown(self.kid)} cannot sign: it is public, or its key_ops forbid it")
-        return self.algorithm.make_signer(self.algorithm, self._material[0])
+        row = self.algorithm
+        if isinstance(row, KeyManagement) or not self._may(private=True):
+            raise InvalidKey(f"key {shown(self.kid)} cannot sign: public, for encryption, or forbidden by its key_ops")
+        return row.make_signer(row, self._material[0])
 
     @cached_property
     def check(self) -> Check:
         """The prepared checker: (signing input, signature in base64url) -> None, or BadSignature."""
-        if self.key_ops is not None and "verify" not in self.key_ops:
-            raise InvalidKey(f"key {shown(self.kid)} may not verify: its key_ops forbid it")
-        return self.algorithm.make_checker(self.algorithm, self._material[1])
+        row = self.algorithm
+        if isinstance(row, KeyManagement) or not self._may(private=False):
+            raise InvalidKey(f"key {shown(self.kid)} may not verify: for encryption, or forbidden by its key_ops")
+        return row.make_checker(row, self._material[1])
+
+    def sealing(self) -> tuple[KeyManagement, Any]:
+        """The row and the half that encrypts to this key's holder. Raises InvalidKey where it may not."""
+        row = self.algorithm
+        if not isinstance(row, KeyManagement) or not self._may(private=False):
+            raise InvalidKey(f"key {shown(self.kid)} cannot encrypt: for signatures, or forbidden by its key_ops")
+        return row, self._material[1]
+
+    def opening(self) -> tuple[KeyManagement, Any]:
+        """The row and the half that decrypts. Raises InvalidKey where it may not."""
+        row = self.algorithm
+        if not isinstance(row, KeyManagement) or not self._may(private=True):
+            raise InvalidKey(
+                f"key {shown(self.kid)} cannot decrypt: public, for signatures, or forbidden by its key_ops"
+            )
+        return row, self._material[0]
+
+    def _may(self, *, private: bool) -> bool:
+        """Whether it has that half, and its key_ops allow what that half is for."""
+        needed = self.algorithm.private_ops if private else self.algorithm.public_ops
+        return (self.private or not private) and (self.key_ops is None or not needed.isdisjoint(self.key_ops))
 
     def answers_to(self, alg: str) -> bool:
         """Whether a header's `alg` is this key's algorithm or its alias; case matters."""
-        return alg == self.algorithm.name or alg in self.algorithm.aliases
+        return self.algorithm.answers_to(alg)
 
     def _identity(self) -> tuple[str, str, bool, frozenset[str] | None]:
         return self.algorithm.name, self.kid, self.private, self.key_ops
@@ -202,142 +248,38 @@ class Key:
         raise TypeError("a Key is not pickled: export it on purpose, with to_jwk or to_pem")
 
 
-class KeySet:
-    """The keys of one issuer, by kid. Never empty; secrets and key pairs never share a set (CVE-2022-29217 and kin)."""
-
-    __slots__ = ("_by_kid", "problems")
-
-    def __init__(self, keys: Iterable[Key], *, problems: Iterable[str] = ()) -> None:
-        self._by_kid: dict[str, Key] = {}
-        for key in keys:
-            if not isinstance(key, Key):
-                raise InvalidKey(f"a KeySet holds Key objects, not {type(key).__name__}")
-            if self._by_kid.setdefault(key.kid, key) != key:
-                raise InvalidKey(f"two different keys claim the kid {shown(key.kid)}")
-        if not self._by_kid:
-            raise InvalidKey("a KeySet needs at least one usable key; an empty one would mean nothing is checked")
-        if len({key.algorithm.symmetric for key in self}) > 1:
-            raise InvalidKey("a KeySet cannot mix shared secrets with key pairs: a public key could pass for a secret")
-        self.problems: tuple[str, ...] = tuple(problems)
-        """What from_jwks passed over, and why, in words."""
-
-    @classmethod
-    def from_jwks(cls, jwks: Mapping[str, Any] | str | bytes, *, algorithms: Iterable[str] = ()) -> KeySet:
-        """The usable keys of a JWK Set (RFC 7517 5); what could not be used is in `.problems`.
-
-        `algorithms` says what is accepted, at most one for a key type and curve; a JWK without `alg` takes its one from
-        there. Keys that conflict over a kid are all passed over. Raises InvalidKey where nothing usable is left.
-        """
-        allowed = tuple(algorithms)
-        check_algorithms(allowed)
-        members = jwk_form.members(jwks).get("keys")
-        if not isinstance(members, list):
-            raise InvalidKey("a JWK Set is an object whose member keys is a list")
-        keys: dict[str, Key] = {}
-        problems: list[str] = []
-        conflicts: set[str] = set()
-        for index, member in enumerate(members):
-            try:
-                # A member that is text is no JWK: from_jwk would read JSON inside JSON.
-                key = Key.from_jwk(member if isinstance(member, Mapping) else {}, algorithms=allowed)
-                if allowed and not any(key.answers_to(name) for name in allowed):
-                    raise UnsupportedAlgorithm(f"its algorithm {key.alg} is not among those expected")
-            except (InvalidKey, UnsupportedAlgorithm) as error:
-                problems.append(f"key {index}: {error}")
-                if _claims_to_sign(member, error):
-                    conflicts.add(member["kid"])
-                continue
-            if keys.setdefault(key.kid, key) != key:
-                conflicts.add(key.kid)
-        problems += [f"kid {shown(kid)} is claimed by different keys" for kid in sorted(conflicts & keys.keys())]
-        usable = [key for kid, key in keys.items() if kid not in conflicts]
-        if not usable:
-            raise InvalidKey("the JWK Set holds no usable key: " + ("; ".join(problems[:5]) or "it is empty"))
-        return cls(usable, problems=problems)
-
-    def find(self, alg: str, kid: str | None) -> Key:
-        """The one key for a token's alg and kid. Raises UnknownKey, and MalformedToken where alg is another."""
-        if kid is None:
-            fitting = [key for key in self if key.answers_to(alg)]
-            if len(fitting) != 1:
-                raise UnknownKey(f"the token names no kid, and {len(fitting)} keys of this issuer are for {shown(alg)}")
-            return fitting[0]
-        key = self._by_kid.get(kid)
-        if key is None:
-            known = ", ".join(shown(key.kid) for key in islice(self, 4)) + (", ..." if len(self) > 4 else "")
-            raise UnknownKey(f"no key of this issuer has the kid {shown(kid)}, but {known}")
-        if not key.answers_to(alg):
-            raise MalformedToken(f"the header says {shown(alg)}, and the key it names is for {key.algorithm.name} only")
-        return key
-
-    def get(self, kid: str) -> Key | None:
-        """The key of that kid, or None."""
-        return self._by_kid.get(kid)
-
-    def current(self) -> KeySet:
-        """Itself: a fixed set is the simplest source of keys."""
-        return self
-
-    def missing(self, kid: str | None) -> KeySet:  # noqa: ARG002
-        """Itself: a fixed set has nowhere to look a kid up."""
-        return self
-
-    def public(self) -> KeySet:
-        """The same keys without their private halves. Raises InvalidKey where they are secrets."""
-        return KeySet([key.public() for key in self])
-
-    def to_jwks(self) -> dict[str, Any]:
-        """The JWK Set to publish: public members only. Raises InvalidKey for secrets."""
-        return {"keys": [key.to_jwk() for key in self]}
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self._by_kid.values())
-
-    def __len__(self) -> int:
-        return len(self._by_kid)
-
-    def __contains__(self, kid: object) -> bool:
-        return kid in self._by_kid
-
-    def __repr__(self) -> str:
-        return f"<KeySet of {len(self)}: {', '.join(f'{key.alg} {shown(key.kid)}' for key in self)}>"
-
-
-def _claims_to_sign(member: Any, error: Exception) -> bool:
-    """Whether a broken JWK claims its kid all the same: then nobody can say which key the issuer meant by it."""
-    signs = isinstance(member, Mapping) and "alg" in member and member.get("use", "sig") == "sig"
-    return signs and isinstance(error, InvalidKey) and isinstance(member.get("kid"), str)
-
-
-def _row(alg: str, crv: object) -> Algorithm:
+def _row(alg: str, crv: object) -> Row:
+    if isinstance(alg, str) and alg in KEY_MANAGEMENT:
+        return KEY_MANAGEMENT[alg]
     if alg == "EdDSA":
         return ALGORITHMS["Ed448" if crv == "Ed448" else "Ed25519"]
     return algorithm(alg)
 
 
+def _takes(row: Row) -> str:
+    return " or ".join(sorted(row.crvs)) if isinstance(row, KeyManagement) and row.crvs else _crv(row) or row.kty
+
+
+def _crv(row: Row) -> str | None:
+    return None if isinstance(row, KeyManagement) else row.crv
+
+
+def _agreement_key(row: KeyManagement, curve: str) -> Any:
+    if curve not in row.crvs:
+        raise InvalidKey(f"{row.name} takes a key on one of {', '.join(sorted(row.crvs))}, not {shown(curve)}")
+    others: dict[str, Any] = {"X25519": x25519.X25519PrivateKey, "X448": x448.X448PrivateKey}
+    return others[curve].generate() if curve in others else ec.generate_private_key(jwk_form.curve(curve))
+
+
 def _implied(members: Mapping[str, Any], algorithms: tuple[str, ...]) -> str:
     """The algorithm of a JWK that names none: what the caller expects of its kind, or its curve's only one."""
     kty, crv = members.get("kty"), members.get("crv")
-    rows = [_row(name, crv) for name in algorithms]
+    rows: list[Row] = [_row(name, crv) for name in algorithms]
     if not algorithms and kty in ("EC", "OKP"):
         rows = list(ALGORITHMS.values())
-    fitting = {row.name for row in rows if row.kty == kty and row.crv in (None, crv)}
+    fitting = {row.name for row in rows if row.takes(kty, crv)}
     if len(fitting) != 1:
         raise InvalidKey(
             f"the JWK names no alg, and nothing says which one a {shown(crv or kty)} key is for; pass alg="
         )
     return fitting.pop()
-
-
-def check_algorithms(algorithms: tuple[str, ...]) -> None:
-    """Raise UnsupportedAlgorithm for a name that is none, or two for one key type and curve."""
-    seen: set[tuple[str, str | None]] = set()
-    for name in algorithms:
-        rows = [ALGORITHMS["Ed25519"], ALGORITHMS["Ed448"]] if name == "EdDSA" else [algorithm(name)]
-        for row in rows:
-            slot = (row.kty, row.name if row.kty == "AKP" else row.crv)
-            if slot in seen:
-                raise UnsupportedAlgorithm(
-                    f"two algorithms for one key type and curve: {shown(name)} repeats {slot[0]}"
-                )
-            seen.add(slot)

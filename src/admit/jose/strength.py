@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from admit.errors import InvalidKey
 from admit.jose.algorithms import Algorithm
 from admit.jose.jwk import curve_name
+from admit.jose.key_management import KeyManagement
 from admit.jose.pem import looks_like_key_material
 
+MIN_PASSWORD: Final = 8
+"""Bytes of a password for PBES2: the least that anybody recommends (NIST SP 800-63B 5.1.1.1)."""
 RSA_BITS: Final = range(2048, 8193)  # RFC 7518 3.3 below; above, one verification costs milliseconds
 
 _P25519: Final = 2**255 - 19
@@ -38,7 +41,7 @@ def refuse_weak(public: Any, row: Algorithm) -> None:
     if row.symmetric:
         _refuse_weak_secret(public, row)
     elif row.kty == "RSA":
-        _refuse_weak_rsa(public, row)
+        _refuse_weak_rsa(public, row.name)
     elif row.kty == "EC":
         if not isinstance(public, ec.EllipticCurvePublicKey) or curve_name(public.curve) != row.crv:
             raise InvalidKey(f"{row.name} takes a key on {row.crv}")
@@ -46,6 +49,39 @@ def refuse_weak(public: Any, row: Algorithm) -> None:
         if not isinstance(public, row.public_type):  # type: ignore[arg-type]
             raise InvalidKey(f"{row.name} takes a key made for {row.crv or row.name}")
         _refuse_small_order(public)
+
+
+def refuse_unfit(public: Any, row: KeyManagement) -> None:
+    """The same for encryption: secrets of the exact size, curves of the row, points that agree (RFC 7518 4)."""
+    if row.symmetric:
+        if not isinstance(public, bytes):
+            raise InvalidKey(f"{row.name} takes a secret, not a key pair")
+        if len(public) < MIN_PASSWORD if row.from_password else len(public) != row.size:
+            size = f"at least {MIN_PASSWORD}" if row.from_password else row.size
+            raise InvalidKey(f"a secret for {row.name} has {size} bytes, this one {len(public)}")
+        if looks_like_key_material(public):
+            raise InvalidKey("this secret is a key document (PEM, DER, SSH or JWK); a public key is no secret")
+    elif row.kty == "RSA":
+        _refuse_weak_rsa(public, row.name)
+    elif isinstance(public, ec.EllipticCurvePublicKey):
+        if curve_name(public.curve) not in row.crvs:
+            raise InvalidKey(f"{row.name} takes a key on one of {', '.join(sorted(row.crvs))}")
+    elif isinstance(public, x25519.X25519PublicKey):
+        _refuse_no_agreement(x25519.X25519PrivateKey.from_private_bytes(bytes(range(32))), public)
+    elif isinstance(public, x448.X448PublicKey):
+        _refuse_no_agreement(x448.X448PrivateKey.from_private_bytes(bytes(range(56))), public)
+    else:
+        raise InvalidKey(f"{row.name} takes a key on one of {', '.join(sorted(row.crvs))}")
+
+
+def _refuse_no_agreement(any_private: Any, public: Any) -> None:
+    """Every private key is a multiple of the cofactor, so that one shows what all of them would get (RFC 7748 6)."""
+    try:
+        if any(any_private.exchange(public)):
+            return
+    except ValueError:
+        pass
+    raise InvalidKey("this public key has a small order: whoever agrees with it agrees on zero (RFC 7748 6.1)")
 
 
 def _refuse_weak_secret(secret: Any, row: Algorithm) -> None:
@@ -60,9 +96,9 @@ def _refuse_weak_secret(secret: Any, row: Algorithm) -> None:
         raise InvalidKey("this secret is a key document (PEM, DER, SSH or JWK); a public key is no secret")
 
 
-def _refuse_weak_rsa(public: Any, row: Algorithm) -> None:
+def _refuse_weak_rsa(public: Any, name: str) -> None:
     if not isinstance(public, rsa.RSAPublicKey):
-        raise InvalidKey(f"{row.name} takes an RSA key")
+        raise InvalidKey(f"{name} takes an RSA key")
     numbers = public.public_numbers()
     if public.key_size not in RSA_BITS or numbers.e < 65537 or not numbers.e & 1:
         raise InvalidKey(

@@ -24,7 +24,8 @@ from admit.errors import (
 )
 from admit.jose.algorithms import algorithm
 from admit.jose.encoding import json_object
-from admit.jose.keys import Key, KeySet, check_algorithms
+from admit.jose.keys import Key
+from admit.jose.keyset import KeySet, check_algorithms
 from admit.remote.background import Background, Ticket
 from admit.remote.fetch import TIMEOUT, Answer, Fetcher, checked_url
 from admit.tokens.arguments import duration, must_be_a_clock, names

@@ -19,7 +19,7 @@ from admit.tokens.signer import Signer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from admit.jose.keys import KeySet
+    from admit.jose.keyset import KeySet
     from admit.keyring.wrapping import MasterKeys
     from admit.service.policy import Policy
     from admit.service.storage import Storage, Tx

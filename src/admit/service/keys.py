@@ -10,7 +10,8 @@ from sqlalchemy import RowMapping, exists, insert, select, update
 
 from admit import clock
 from admit.errors import InvalidRequest, KeysUnavailable
-from admit.jose.keys import Key, KeySet
+from admit.jose.keys import Key
+from admit.jose.keyset import KeySet
 from admit.keyring.lifecycle import (
     PUBLISHED,
     Action,

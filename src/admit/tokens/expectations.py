@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from admit.errors import ConfigurationError, shown
-from admit.jose.keys import KeySet
+from admit.jose.keyset import KeySet
 from admit.tokens import presets, rules
 from admit.tokens.arguments import Unchecked, duration, names, strings
 from admit.tokens.kinds import Kind

@@ -20,7 +20,8 @@ from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes, json_o
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from admit.jose.keys import Key, KeySet
+    from admit.jose.keys import Key
+    from admit.jose.keyset import KeySet
     from admit.tokens.claims import Claims
 
 EntryKind = Literal["jti", "sid", "sub", "client", "kid"]

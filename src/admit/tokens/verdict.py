@@ -10,7 +10,7 @@ from admit.jose.encoding import json_object
 from admit.tokens.claims import Registered, read_registered
 
 if TYPE_CHECKING:
-    from admit.jose.keys import KeySet
+    from admit.jose.keyset import KeySet
     from admit.tokens.rules import Rule
     from admit.tokens.verifier import Verifier
 

@@ -25,7 +25,7 @@ from admit.jose import header as headers
 from admit.jose.algorithms import Check
 from admit.jose.encoding import MAX_TOKEN, b64url_decode, json_object
 from admit.jose.jws import split
-from admit.jose.keys import KeySet
+from admit.jose.keyset import KeySet
 from admit.tokens import expectations, rules
 from admit.tokens.arguments import (
     Unchecked,
