@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admit import AdmitError, Key, KeySet, Verifier, peek
-from admit.jose import jws
+from admit.jose import jwe, jwe_json, jws
+from admit.jose.encoding import b64url_decode
 from tests.helpers.forge import AUDIENCE, ISSUER, NOW, b64, claims, forge, key, said
 
 EXAMPLES = pytest.mark.parametrize("examples", [200, pytest.param(3_000, marks=pytest.mark.soak)])
@@ -75,6 +76,46 @@ def test_any_object_given_as_a_token(examples: int) -> None:
             survives(partial(verifier.verify, token))
         survives(lambda: peek(token))
         survives(lambda: jws.verify(token, key("HS256")))
+
+    holds()
+
+
+SEALED = [Key.generate(alg) for alg in ("A256GCM", "A128KW", "A128GCMKW", "ECDH-ES", "RSA-OAEP-256")]
+SEALED.append(Key.generate("ECDH-ES+A128KW", curve="X25519"))
+
+
+@EXAMPLES
+def test_any_object_given_as_an_encrypted_token(examples: int) -> None:
+    names = ["alg", "enc", "epk", "apu", "apv", "iv", "tag", "zip", "crit", "kid", "typ", "p2c", "p2s", "recipients"]
+    changes = st.dictionaries(
+        st.sampled_from([*names, "ciphertext", "aad", "header", "protected", "encrypted_key"]), OBJECTS, max_size=3
+    )
+    tokens = [jwe.encrypt(one, b"secret").split(".", 1) for one in SEALED]
+    documents = [json.loads(jwe_json.encrypt_general([one], b"secret", aad=b"x")) for one in SEALED]
+
+    @settings(max_examples=examples, deadline=None)
+    @given(
+        number=st.integers(0, len(SEALED) - 1),
+        change=changes,
+        odd=OBJECTS,
+        at=st.integers(0, 400),
+        piece=st.text(max_size=3),
+    )
+    def holds(number: int, change: dict[str, Any], odd: Any, at: int, piece: str) -> None:
+        own, (head, rest) = SEALED[number], tokens[number]
+        members = json.loads(b64url_decode(head.encode())) | change
+        survives(lambda: jwe.decrypt(odd, own))
+        survives(
+            lambda: jwe.decrypt(
+                b64(json.dumps(members, default=str, skipkeys=True).encode()) + "." + rest, own, inflate=True
+            )
+        )
+        whole = f"{head}.{rest}"
+        survives(lambda: jwe.decrypt(whole[:at] + piece + whole[at:], own))
+        survives(lambda: jwe_json.decrypt(odd, own))
+        document = json.dumps(documents[number] | change, default=str, skipkeys=True)
+        survives(lambda: jwe_json.decrypt(document, own, inflate=True))
+        survives(lambda: jwe_json.decrypt(document[:at] + piece + document[at:], own))
 
     holds()
 

@@ -62,6 +62,10 @@ def prepared(
 
 def check_keys(keys: KeySet, kind: Kind) -> None:
     """Raise ConfigurationError where no key of a fixed set could ever verify such a token."""
+    if any(key.algorithm.use != "sig" for key in keys):
+        raise ConfigurationError(
+            "these keys are for encryption: what is signed and then encrypted, NestedVerifier reads"
+        )
     fitting = [key for key in keys if not kind.algorithms or key.algorithm.name in kind.algorithms]
     if not fitting:
         raise ConfigurationError(

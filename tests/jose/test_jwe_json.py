@@ -1,0 +1,198 @@
+"""JWE in JSON: what opens for whom, and every document that could be read in two ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from admit import Key, KeySet
+from admit.errors import (
+    AdmitError,
+    ConfigurationError,
+    DecryptionFailed,
+    InvalidKey,
+    MalformedToken,
+    UnknownKey,
+    WrongType,
+)
+from admit.jose import jwe_json, jws_json
+from admit.jose.encoding import MAX_TOKEN, b64url_encode
+from admit.jose.jwe_json import MAX_RECIPIENTS, Recipient
+from tests.helpers.forge import key as signing_key
+
+RSA, AES, CURVE = Key.generate("RSA-OAEP-256"), Key.generate("A256KW"), Key.generate("ECDH-ES+A128KW", curve="X25519")
+DIRECT, AGREED = Key.generate("A256GCM"), Key.generate("ECDH-ES")
+EVERYONE = [RSA, AES, CURVE]
+PASSWORD = Key.from_secret(b"correct horse", "PBES2-HS256+A128KW")
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A general document for everyone, with members changed, or left out where a change is an ellipsis."""
+    made = json.loads(jwe_json.encrypt_general(EVERYONE, b"secret", typ="x", aad=b"more", unprotected={"jku": "u"}))
+    return {name: value for name, value in (made | changes).items() if value is not ...}
+
+
+def opened(members: dict[str, Any], key: Key = AES, **settings: Any) -> bytes:
+    return jwe_json.decrypt(json.dumps(members), key, **settings).plaintext
+
+
+@pytest.mark.parametrize("key", [*EVERYONE, DIRECT, AGREED, Key.generate("A128GCMKW"), PASSWORD])
+def test_a_flattened_document_opens_for_its_recipient(key: Key) -> None:
+    text = jwe_json.encrypt_flattened(
+        key, b"secret", typ="x", header={"cty": "text/plain"}, unprotected={"jku": "u"}, aad=b"more"
+    )
+    read = jwe_json.decrypt(text, key, typ="x")
+    assert (read.plaintext, read.aad, read.index, read.key) == (b"secret", b"more", 0, key)
+    assert {"jku", "alg", "kid"} <= read.header.unprotected
+    assert not {"enc", "typ", "cty"} & read.header.unprotected
+
+
+def test_a_general_document_opens_for_each_recipient_and_for_nobody_else() -> None:
+    text = jwe_json.encrypt_general([Recipient(key, {"x": 1}) for key in EVERYONE], b"secret")
+    for index, key in enumerate(EVERYONE):
+        read = jwe_json.decrypt(text, key)
+        assert (read.plaintext, read.index, read.aad, read.header.members["x"]) == (b"secret", index, None, 1)
+    assert jwe_json.decrypt(text, [KeySet([RSA]), AES]).index == 0
+    with pytest.raises(UnknownKey):
+        jwe_json.decrypt(text, Key.generate("A256KW"))
+    with pytest.raises(UnknownKey):
+        jwe_json.decrypt(text, [])
+
+
+def test_without_kids_each_recipient_that_could_be_meant_is_tried() -> None:
+    keys = [Key.generate("A256KW") for _ in range(3)]
+    text = jwe_json.encrypt_general([Recipient(key, kid=False) for key in keys], b"secret")
+    assert [jwe_json.decrypt(text, key).index for key in keys] == [0, 1, 2]
+    with pytest.raises(DecryptionFailed):
+        jwe_json.decrypt(text, Key.generate("A256KW"))
+
+
+def test_a_password_is_tried_for_one_recipient_only() -> None:
+    text = jwe_json.encrypt_general([Recipient(PASSWORD, kid=False)] * 2, b"secret")
+    with pytest.raises(MalformedToken, match="p2c"):
+        jwe_json.decrypt(text, PASSWORD)
+
+
+@pytest.mark.parametrize("key", [DIRECT, AGREED])
+def test_a_content_key_that_is_not_chosen_has_one_recipient(key: Key) -> None:
+    with pytest.raises(ConfigurationError, match="one recipient"):
+        jwe_json.encrypt_general([key, AES], b"secret", enc="A256GCM")
+    made = json.loads(jwe_json.encrypt_general([key], b"secret"))
+    assert opened(made, key) == b"secret"
+    made["recipients"].append(document()["recipients"][1])
+    with pytest.raises(MalformedToken, match="one recipient"):
+        opened(made, key)
+
+
+CHANGES: dict[str, Callable[[], dict[str, Any]]] = {
+    "no ciphertext": lambda: document(ciphertext=...),
+    "no iv": lambda: document(iv=...),
+    "no tag": lambda: document(tag=...),
+    "a tag that is no text": lambda: document(tag=5),
+    "a tag that is null": lambda: document(tag=None),
+    "a short tag": lambda: document(tag="AAAA"),
+    "an iv of 16 bytes": lambda: document(iv="A" * 22),
+    "aad that is no text": lambda: document(aad=[]),
+    "aad that is not canonical": lambda: document(aad="AB"),
+    "an empty protected header": lambda: document(protected=""),
+    "an empty unprotected header": lambda: document(unprotected={}),
+    "an unprotected header that is a list": lambda: document(unprotected=[]),
+    "no recipients": lambda: document(recipients=[]),
+    "too many recipients": lambda: document(recipients=document()["recipients"][1:2] * (MAX_RECIPIENTS + 1)),
+    "recipients that are an object": lambda: document(recipients={}),
+    "a recipient that is text": lambda: document(recipients=["x"]),
+    "both forms": lambda: document(encrypted_key="AAAA"),
+    "both forms by header": lambda: document(header={"alg": "A256KW"}),
+    "signatures": lambda: document(signatures=[]),
+    "a payload": lambda: document(payload="AAAA"),
+    "crit unprotected": lambda: document(unprotected={"crit": ["x"], "x": 1}),
+    "zip unprotected": lambda: document(unprotected={"zip": "DEF"}),
+    "a name twice, shared and own": lambda: document(unprotected={"alg": "A256KW"}),
+    "a name twice, protected and shared": lambda: document(unprotected={"enc": "A256GCM"}),
+    "what is shared in a recipient": lambda: document(
+        recipients=[one | {"ciphertext": "AAAA"} for one in document()["recipients"]]
+    ),
+    "an encrypted key that is no text": lambda: document(
+        recipients=[one | {"encrypted_key": None} for one in document()["recipients"]]
+    ),
+    "an empty recipient's header": lambda: document(recipients=[{"header": {}, "encrypted_key": "AAAA"}]),
+    "a recipient without alg": lambda: document(recipients=[{"encrypted_key": "AAAA"}]),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_document_that_is_not_exactly_right_is_refused(what: str) -> None:
+    with pytest.raises(MalformedToken):
+        opened(CHANGES[what](), inflate=True)
+
+
+def test_nothing_authenticated_can_be_changed() -> None:
+    made = document()
+    for name in ("ciphertext", "tag", "iv", "aad"):
+        first = made[name][0]
+        with pytest.raises(DecryptionFailed):
+            opened(made | {name: ("A" if first != "A" else "Q") + made[name][1:]})
+    with pytest.raises(DecryptionFailed):
+        opened({name: value for name, value in made.items() if name != "aad"})
+    with pytest.raises(DecryptionFailed):
+        opened(made | {"protected": b64url_encode(b'{"enc":"A256GCM","typ":"x","y":1}').decode()})
+
+
+def test_recipients_agree_on_enc_and_the_header_widens_nothing() -> None:
+    made = document()
+    protected = b64url_encode(b'{"typ":"x"}').decode()
+    entries = [one | {"header": one["header"] | {"enc": "A256GCM"}} for one in made["recipients"]]
+    entries[0]["header"]["enc"] = "A128GCM"
+    with pytest.raises(MalformedToken, match="differ"):
+        opened(made | {"protected": protected, "recipients": entries})
+    with pytest.raises(MalformedToken, match="accepted"):
+        opened(made, enc="A128GCM")
+    with pytest.raises(ConfigurationError):
+        opened(made, enc=[])
+    with pytest.raises(WrongType):
+        opened(made, typ="y")
+
+
+def test_signed_and_encrypted_documents_never_pass_for_each_other() -> None:
+    signing = signing_key("HS256")
+    with pytest.raises(MalformedToken, match="JWS"):
+        jwe_json.decrypt(jws_json.sign_flattened(signing, b"payload"), AES)
+    with pytest.raises(MalformedToken, match="JWE"):
+        jws_json.verify(json.dumps(document()), signing)
+    with pytest.raises(InvalidKey):
+        jwe_json.encrypt_flattened(signing, b"secret")
+
+
+def test_nobody_makes_what_nobody_reads() -> None:
+    calls: list[Callable[[], str]] = [
+        lambda: jwe_json.encrypt_general([], b"secret"),
+        lambda: jwe_json.encrypt_general([AES] * (MAX_RECIPIENTS + 1), b"secret"),
+        lambda: jwe_json.encrypt_flattened(AES, b"secret", unprotected={"alg": "dir"}),
+        lambda: jwe_json.encrypt_flattened(AES, b"secret", unprotected={"x": 1}, header={"x": 2}),
+        lambda: jwe_json.encrypt_flattened(Recipient(AES, {"x": 1}), b"secret", unprotected={"x": 2}),
+        lambda: jwe_json.encrypt_flattened(AES, "secret"),  # type: ignore[arg-type]
+        lambda: jwe_json.encrypt_flattened(DIRECT, b"secret", enc="A128GCM"),
+    ]
+    for call in calls:
+        with pytest.raises(AdmitError):
+            call()
+
+
+def test_limits_come_before_any_work() -> None:
+    for text in ("[" * 100_000, "." * 5_000_000, json.dumps(document(x="A" * MAX_TOKEN))):
+        with pytest.raises(MalformedToken, match="at most"):
+            jwe_json.decrypt(text, AES)
+    others: list[Any] = [None, 5, {}, []]
+    for what in others:
+        with pytest.raises(MalformedToken):
+            jwe_json.decrypt(what, AES)
+
+
+def test_compression_is_read_on_request_only() -> None:
+    text = jwe_json.encrypt_flattened(AES, b"x" * 1000, compress=True)
+    assert jwe_json.decrypt(text, AES, inflate=True).plaintext == b"x" * 1000
+    with pytest.raises(MalformedToken, match="nobody asked"):
+        jwe_json.decrypt(text, AES)
