@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
-from threading import Barrier
+from itertools import count
 
 import psycopg
+from _load import rate  # type: ignore[import-not-found]  # beside this script
 from _postgres import MEMORY, Postgres, postgres  # type: ignore[import-not-found]  # beside this script
 from _simplejwt import refresher  # type: ignore[import-not-found]  # beside this script
 
@@ -40,25 +39,6 @@ class Free:
 
     def check(self, sub: str | None, password: str) -> bool:
         return sub is not None
-
-
-def rate(clients: int, make: Callable[[int], Callable[[], object]]) -> tuple[float, float]:
-    """(calls a second, the 99th percentile of one in milliseconds) of `clients` threads that each repeat their own call."""
-    calls = [make(index) for index in range(clients)]
-    start = Barrier(clients)
-
-    def work(call: Callable[[], object]) -> list[float]:
-        taken = []
-        start.wait()
-        ends = time.perf_counter() + SECONDS
-        while (began := time.perf_counter()) < ends:
-            call()
-            taken.append(time.perf_counter() - began)
-        return taken
-
-    with ThreadPoolExecutor(clients) as pool:
-        times = sorted(taken for part in pool.map(work, calls) for taken in part)
-    return len(times) / SECONDS, times[int(len(times) * 0.99)] * 1000
 
 
 def refresh(service: TokenService) -> Callable[[int], Callable[[], object]]:
@@ -93,7 +73,10 @@ def opened(url: str, users: UserStore | None = None) -> TokenService:
 
 def show(name: str, make: Callable[[int], Callable[[], object]], clients: tuple[int, ...] = CLIENTS) -> None:
     """Measure one row, and print it."""
-    cells = [rate(count, make) for count in clients]
+    cells = []
+    for each in clients:
+        indexes = count()
+        cells.append(rate(each, lambda: make(next(indexes)), SECONDS))  # noqa: B023 - called before the next
     print(f"{name:34}" + "".join(f"{f'{each:,.0f} ({slow:.1f})':>18}" for each, slow in cells), flush=True)
 
 

@@ -44,18 +44,12 @@ def read_epk(members: object, own: Any) -> Any:
 
 
 def shared_secret(private: Any, public: Any) -> bytes:
-    """Z. Raises MalformedToken where it is all zero: the other side sent a point of small order (RFC 8037 3.2)."""
+    """Z. Raises MalformedToken where it would be all zero: the other side sent a point of small order (RFC 8037 3.2)."""
+    curve = (ec.ECDH(),) if isinstance(public, ec.EllipticCurvePublicKey) else ()
     try:
-        z: bytes = (
-            private.exchange(ec.ECDH(), public)
-            if isinstance(public, ec.EllipticCurvePublicKey)
-            else private.exchange(public)
-        )
+        return bytes(private.exchange(*curve, public))  # which raises ValueError for a result of zeros
     except ValueError:
         raise MalformedToken("epk agrees on no secret: a point of small order") from None
-    if not any(z):
-        raise MalformedToken("epk agrees on no secret: a point of small order")
-    return z
 
 
 def derive(z: bytes, algorithm: str, size: int, header: Mapping[str, object]) -> bytes:

@@ -104,7 +104,8 @@ def chosen(row: KeyManagement, enc: str | None) -> ContentEncryption:
 
 def accepted(enc: str | Iterable[str]) -> frozenset[str]:
     """The names of content encryption accepted. Raises UnsupportedAlgorithm, and ConfigurationError for none."""
-    allowed = frozenset(content_encryption(name).name for name in ((enc,) if isinstance(enc, str) else enc))
+    names = enc if isinstance(enc, Iterable) and not isinstance(enc, str) else (enc,)
+    allowed = frozenset(content_encryption(name).name for name in names)
     if not allowed:
         raise ConfigurationError("enc is empty: nothing would be accepted")
     return allowed

@@ -105,8 +105,6 @@ def decrypt(
     allowed = jwe.accepted(enc)
     members, entries = _read(document, limit)
     head = _text(members, "protected")
-    if head == b"":
-        raise MalformedToken("an empty protected header is left out (RFC 7516 7.2.1)")
     shared = _object(members, "unprotected")
     read = [_entry(head, shared, entry) for entry in entries]
     for each in read:

@@ -125,7 +125,7 @@ class Key:
                 raise InvalidKey(f"the JWK's {name} is not a string")
         own: str | None = members.get("alg")
         if own == "dir":
-            own = alg if alg in CONTENT_ENCRYPTION else None
+            own = alg if isinstance(alg, str) and alg in CONTENT_ENCRYPTION else None
             if own is None:
                 raise InvalidKey(
                     f"a key for dir is bound to one enc: pass alg= with one of {', '.join(CONTENT_ENCRYPTION)}"
@@ -265,7 +265,7 @@ def _crv(row: Row) -> str | None:
 
 
 def _agreement_key(row: KeyManagement, curve: str) -> Any:
-    if curve not in row.crvs:
+    if not isinstance(curve, str) or curve not in row.crvs:
         raise InvalidKey(f"{row.name} takes a key on one of {', '.join(sorted(row.crvs))}, not {shown(curve)}")
     others: dict[str, Any] = {"X25519": x25519.X25519PrivateKey, "X448": x448.X448PrivateKey}
     return others[curve].generate() if curve in others else ec.generate_private_key(jwk_form.curve(curve))

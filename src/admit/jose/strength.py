@@ -77,11 +77,11 @@ def refuse_unfit(public: Any, row: KeyManagement) -> None:
 def _refuse_no_agreement(any_private: Any, public: Any) -> None:
     """Every private key is a multiple of the cofactor, so that one shows what all of them would get (RFC 7748 6)."""
     try:
-        if any(any_private.exchange(public)):
-            return
+        any_private.exchange(public)
     except ValueError:
-        pass
-    raise InvalidKey("this public key has a small order: whoever agrees with it agrees on zero (RFC 7748 6.1)")
+        raise InvalidKey(
+            "this public key has a small order: whoever agrees with it agrees on zero (RFC 7748 6.1)"
+        ) from None
 
 
 def _refuse_weak_secret(secret: Any, row: Algorithm) -> None:

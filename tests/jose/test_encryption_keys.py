@@ -1,0 +1,146 @@
+"""Keys for encryption: what is refused when they are made, what their key_ops forbid, and sizes that are exact."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from admit import Key, KeySet
+from admit.errors import (
+    ConfigurationError,
+    DecryptionFailed,
+    InvalidKey,
+    MalformedToken,
+    UnknownKey,
+    UnsupportedAlgorithm,
+)
+from admit.jose import jwe, jwe_json, jwk
+from admit.jose.content_encryption import content_encryption
+from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes
+from tests.helpers.forge import b64, key
+
+AES = Key.generate("A256KW")
+P25519, P448 = 2**255 - 19, 2**448 - 2**224 - 1
+
+
+@pytest.mark.parametrize(
+    ("crv", "u", "size"),
+    [("X25519", u, 32) for u in (0, 1, P25519 - 1, P25519, P25519 + 1)] + [("X448", u, 56) for u in (0, 1, P448 - 1)],
+)
+def test_a_point_of_small_order_makes_no_key(crv: str, u: int, size: int) -> None:
+    with pytest.raises(InvalidKey, match="small order"):
+        Key.from_jwk({"kty": "OKP", "crv": crv, "x": b64(u.to_bytes(size, "little")), "alg": "ECDH-ES"})
+
+
+@pytest.mark.parametrize("alg", ["A128KW", "A256GCMKW", "A256GCM", "A256CBC-HS512"])
+@pytest.mark.parametrize("size", [0, 15, 17, 31, 33, 63, 65])
+def test_a_secret_has_exactly_its_algorithms_size(alg: str, size: int) -> None:
+    with pytest.raises(InvalidKey):
+        Key.from_secret(bytes(size), alg)
+
+
+def test_what_is_no_secret_makes_no_key_for_encryption() -> None:
+    with pytest.raises(InvalidKey, match="8"):
+        Key.from_secret(b"seven..", "PBES2-HS256+A128KW")
+    for document in (key("RS256").to_pem(), json.dumps(key("ES256").to_jwk()).encode()):
+        with pytest.raises(InvalidKey, match="key document"):
+            Key.from_secret(document, "PBES2-HS256+A128KW")
+    with pytest.raises(InvalidKey, match="bits"):
+        Key.from_jwk(
+            jwk.write((None, rsa.generate_private_key(65537, 1024).public_key()), private=False), alg="RSA-OAEP"
+        )
+    curve = jwk.write((None, ec.generate_private_key(ec.SECP256K1()).public_key()), private=False)
+    with pytest.raises(InvalidKey):
+        Key.from_jwk(curve, alg="ECDH-ES")
+    pem = Key.from_jwk(curve, alg="ES256K").to_pem()
+    with pytest.raises(InvalidKey, match="takes a key on"):
+        Key.from_pem(pem, "ECDH-ES")
+
+
+def test_arguments_of_the_wrong_sort_are_refused() -> None:
+    odd: list[Any] = [None, 5, [], {}, "P-224", "secp256k1"]
+    for value in odd:
+        with pytest.raises(InvalidKey):
+            Key.generate("ECDH-ES", curve=value)
+        with pytest.raises(ConfigurationError):
+            Key.from_jwk({"kty": "oct", "k": b64(bytes(16)), "alg": "dir"}, alg=value)
+        with pytest.raises(ConfigurationError):
+            jwe.decrypt("a.b.c.d.e", AES, enc=value)
+    assert Key.from_jwk({"kty": "oct", "k": b64(bytes(16)), "alg": "dir"}, alg="A128GCM").alg == "A128GCM"
+
+
+@pytest.mark.parametrize(
+    ("alg", "seals", "opens"),
+    [
+        ("A256KW", "wrapKey", "unwrapKey"),
+        ("RSA-OAEP-256", "encrypt", "decrypt"),
+        ("A256GCM", "encrypt", "decrypt"),
+    ],
+)
+def test_key_ops_forbid_what_they_do_not_name(alg: str, seals: str, opens: str) -> None:
+    members = Key.generate(alg).to_jwk(private=True)
+    del members["use"]
+    sealing, opening = (Key.from_jwk(members | {"key_ops": [op]}) for op in (seals, opens))
+    token = jwe.encrypt(sealing, b"secret")
+    assert jwe.decrypt(token, opening).plaintext == b"secret"
+    with pytest.raises(InvalidKey, match="key_ops"):
+        jwe.encrypt(opening, b"secret")
+    with pytest.raises(UnknownKey, match="key_ops"):
+        jwe.decrypt(token, sealing)
+    for op in ("sign", "verify", "deriveKey"):
+        with pytest.raises(InvalidKey, match="key_ops"):
+            Key.from_jwk(members | {"key_ops": [op]})
+
+
+def test_a_set_to_encrypt_with_is_told_what_is_accepted() -> None:
+    members = Key.generate("RSA-OAEP-256").public().to_jwk()
+    bare = {name: value for name, value in members.items() if name != "alg"}
+    assert [one.alg for one in KeySet.from_jwks({"keys": [bare]}, use="enc", algorithms=["RSA-OAEP-256"])] == [
+        "RSA-OAEP-256"
+    ]
+    with pytest.raises(InvalidKey):
+        KeySet.from_jwks({"keys": [members]}, use="enc", algorithms=["RSA-OAEP"])
+    for names in (["RSA-OAEP", "RSA-OAEP-256"], ["RS256"], ["ECDH-ES", "ECDH-ES+A128KW"]):
+        with pytest.raises(UnsupportedAlgorithm):
+            KeySet.from_jwks({"keys": [members]}, use="enc", algorithms=names)
+
+
+@pytest.mark.parametrize("size", [16, 24, 33])
+def test_a_content_key_of_another_size_opens_nothing(size: int) -> None:
+    """Whoever wraps 16 bytes for A256GCM would have AES-128 pass under its name."""
+    row, material = AES.sealing()
+    content, head = content_encryption("A256GCM"), b64url_encode(json_bytes({"alg": "A256KW", "enc": "A256GCM"}))
+    cek = bytes(size + -size % 8)
+    _, encrypted, _ = row.seal(row, material, content, cek, {})
+    sealed = content.seal(content, cek[:16], bytes(12), b"secret", head)
+    token = b".".join((head, *map(b64url_encode, (encrypted, bytes(12), *sealed)))).decode()
+    with pytest.raises(DecryptionFailed):
+        jwe.decrypt(token, AES)
+
+
+@pytest.mark.parametrize(
+    ("alg", "name", "size"),
+    [("A256GCMKW", "iv", 11), ("A256GCMKW", "iv", 13), ("A256GCMKW", "tag", 12), ("PBES2-HS256+A128KW", "p2s", 7)],
+)
+def test_what_a_header_carries_for_its_algorithm_has_its_size(alg: str, name: str, size: int) -> None:
+    own = Key.from_secret(b"correct horse", alg) if alg.startswith("PBES2") else Key.generate(alg)
+    head, _, rest = jwe.encrypt(own, b"secret").partition(".")
+    members = json.loads(b64url_decode(head.encode())) | {name: b64(bytes(size))}
+    with pytest.raises(MalformedToken, match=f"{name} has {size} bytes"):
+        jwe.decrypt(b64(json_bytes(members)) + "." + rest, own)
+
+
+@pytest.mark.parametrize("name", ["alg", "enc", "kid", "typ", "zip", "epk", "iv", "tag", "p2c", "p2s", "crit", "b64"])
+def test_what_is_not_the_callers_is_not_set_by_header(name: str) -> None:
+    for call in (jwe.encrypt, jwe_json.encrypt_flattened):
+        with pytest.raises(MalformedToken, match="not set by header"):
+            call(AES, b"secret", header={name: "x"})
+
+
+def test_zip_is_protected_or_refused() -> None:
+    made = json.loads(jwe_json.encrypt_flattened(AES, b"secret"))
+    with pytest.raises(MalformedToken, match="protected header"):
+        jwe_json.decrypt(json.dumps(made | {"unprotected": {"zip": "DEF"}}), AES, inflate=True)
