@@ -9,7 +9,7 @@ from admit.jose import header as headers
 from admit.jose.encoding import MAX_TOKEN, b64url_encode
 from admit.jose.jws import UNENCODED, Jws, check_type, protected, split
 from admit.jose.keys import Key
-from admit.jose.keyset import KeySet
+from admit.jose.keyset import KeySet, find
 
 
 def sign(
@@ -38,7 +38,7 @@ def verify(
         raise MalformedToken("the token carries a payload where a detached one is expected (RFC 7515 appendix F)")
     header = headers.parse(head, understood=UNENCODED)
     check_type(header, typ)
-    key = (KeySet([keys]) if isinstance(keys, Key) else keys).find(header.alg, header.kid)
+    key = find(keys, header.alg, header.kid)
     key.check(signing_input(head, payload, b64=header.b64), signature)
     return Jws(header, payload, key)
 

@@ -17,7 +17,7 @@ from admit.jose.header import Header
 from admit.jose.jws import check_type
 from admit.jose.key_management import KeyManagement
 from admit.jose.keys import Key
-from admit.jose.keyset import KeySet
+from admit.jose.keyset import KeySet, find
 
 MAX_INFLATED: Final = 250_000
 """Bytes that `zip: DEF` may become: a token of 16 kB could else ask for 16 MB (CVE-2024-28102)."""
@@ -79,7 +79,7 @@ def decrypt(
     header = headers.parse(head)
     check_type(header, typ)
     content = content_of(header, allowed, inflate=inflate)
-    key = (KeySet([keys]) if isinstance(keys, Key) else keys).find(header.alg, header.kid)
+    key = find(keys, header.alg, header.kid)
     encrypted, iv, ciphertext, tag = map(b64url_decode, others)
     cek = content_key(key, content, encrypted, header)
     return Jwe(header, open_content(content, cek, (iv, ciphertext, tag), head, header), key)

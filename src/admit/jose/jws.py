@@ -12,7 +12,7 @@ from admit.jose import header as headers
 from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode
 from admit.jose.header import Header
 from admit.jose.keys import Key
-from admit.jose.keyset import KeySet
+from admit.jose.keyset import KeySet, find
 
 UNENCODED: Final = frozenset(("b64",))
 """The extension of RFC 7797, for `understood`. No JWT has it (RFC 7797 7)."""
@@ -95,7 +95,7 @@ def verify(
     signing_input, head, body, signature = split(token, limit)
     header = headers.parse(head, understood=understood)
     check_type(header, typ)
-    key = (KeySet([keys]) if isinstance(keys, Key) else keys).find(header.alg, header.kid)
+    key = find(keys, header.alg, header.kid)
     key.check(signing_input, signature)
     return Jws(header, b64url_decode(body) if header.b64 else _bare(body), key)
 

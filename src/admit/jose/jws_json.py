@@ -13,7 +13,7 @@ from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, json_by
 from admit.jose.header import Header
 from admit.jose.jws import UNENCODED, check_type, protected
 from admit.jose.keys import Key
-from admit.jose.keyset import KeySet
+from admit.jose.keyset import KeySet, find
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _find(keys: Key | KeySet | Sequence[Key | KeySet], header: Header) -> Key:
     problem: InvalidToken = UnknownKey("no key was given")
     for source in sources:
         try:
-            found.append((KeySet([source]) if isinstance(source, Key) else source).find(header.alg, header.kid))
+            found.append(find(source, header.alg, header.kid))
         except InvalidToken as error:
             problem = error
     if not found:

@@ -124,6 +124,15 @@ class KeySet:
         return f"<KeySet of {len(self)}: {', '.join(f'{key.alg} {shown(key.kid)}' for key in self)}>"
 
 
+def find(keys: KeySet | Key, alg: str, kid: str | None) -> Key:
+    """The one key for a token's alg and kid, among several or where only one is given. Raises as `KeySet.find` does."""
+    if isinstance(keys, KeySet):
+        return keys.find(alg, kid)
+    if kid in (None, keys.kid) and keys.answers_to(alg):
+        return keys
+    return KeySet([keys]).find(alg, kid)  # which says what is wrong
+
+
 def _claims_to_sign(member: Any, error: Exception) -> bool:
     """Whether a broken JWK claims its kid all the same: then nobody can say which key the issuer meant by it."""
     signs = isinstance(member, Mapping) and "alg" in member and member.get("use", "sig") == "sig"
