@@ -13,9 +13,9 @@ import click
 import httpx2
 
 from admit import clock
-from admit.cli.admin import password_options, read_password
 from admit.cli.exits import Exit, Stop
 from admit.cli.output import note, safe, write_file
+from admit.cli.password import password_options, read_password
 from admit.cli.times import relative
 
 _SECONDS: Final = 10.0
