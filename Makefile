@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python)
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint unit soak bench format build install clean
+.PHONY: help demo test lint unit soak bench format man build install clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name does; do printf '  make %-8s %s\n' "$$name" "$$does"; done
@@ -38,6 +38,9 @@ bench: $(INSTALLED)  ## Admit and its peers side by side
 format: $(INSTALLED)  ## lay the code out and mend what ruff can mend
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+man: $(INSTALLED)  ## write the manual pages anew from the commands' own help
+	$(BIN)/python -m admit.cli.manual
 
 build: $(INSTALLED)  ## sdist and wheel into dist/
 	rm -rf dist

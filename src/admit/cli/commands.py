@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "refresh": "admit.cli.login:refresh",
     "logout": "admit.cli.login:logout",
     "demo": "admit.cli.demo:demo",
+    "man": "admit.cli.man:man",
 }
 
 
