@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from admit.cli.commands import LazyGroup
+from admit.cli.group import LazyGroup
 
 ADMIN: Final = {
     "db": "admit.cli.database:db",

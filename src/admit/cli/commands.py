@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from difflib import get_close_matches
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from admit.cli.exits import MEANING, Exit, Stop, exit_code
+from admit.cli.group import LazyGroup
 from admit.cli.output import paint, safe
 from admit.errors import AdmitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 COMMANDS: Final = {
     "decode": "admit.cli.decode:decode",
@@ -40,39 +40,6 @@ _AS_OPTIONS: Final = (
     (r"Key\.generate\('([\w-]+)'\)", r"jwt key generate --alg \1"),
     (r"; further only as \w+=Unchecked\(.*\)", ""),
 )
-
-
-class LazyGroup(click.Group):
-    """A group whose commands are data: name -> "module:attribute"."""
-
-    def __init__(self, name: str, table: Mapping[str, str], help: str, epilog: str = "") -> None:  # noqa: A002
-        super().__init__(name, help=help, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})
-        self.table = table
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Every name, in the table's order."""
-        return list(self.table)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command of that name, imported now; None where there is none."""
-        if cmd_name not in self.table:
-            return None
-        module, _, attribute = self.table[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in the help: a command whose extra is not installed is in it all the same."""
-        rows = []
-        for name in self.table:
-            try:
-                command = self.get_command(ctx, name)
-            except ModuleNotFoundError as error:
-                rows.append((name, f"(needs {error.name}, which is not installed)"))
-            else:
-                rows.append((name, command.get_short_help_str(100) if command else ""))
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
 
 
 def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:  # noqa: ARG001

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.group import CONTEXT, Group
 from admit.cli.output import note
 from admit.cli.serve import read_settings, settings_options
 from admit.service import migrations
@@ -29,7 +30,7 @@ def _storage(config: Path | None, flags: dict[str, Any]) -> Iterator[Storage]:
         storage.close()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings=CONTEXT)
 def db() -> None:
     """The tables in the database. On SQLite a service brings them up by itself; on PostgreSQL it asks for `upgrade`."""
 

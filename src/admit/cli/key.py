@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from admit.cli.exits import Stop
+from admit.cli.group import CONTEXT, Group
 from admit.cli.input import prompt, read_secret
 from admit.cli.keyfile import alg_option, password_option, read_keys
 from admit.cli.output import for_people, json_option, note, print_json, print_sections, write_file
@@ -22,7 +23,7 @@ force_option = click.option("--force", is_flag=True, help="Replace a file that i
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No remark on stderr.")
 
 
-@click.group(short_help="Make keys and look at them.", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings=CONTEXT)
 def key() -> None:
     """Make keys and look at them.
 

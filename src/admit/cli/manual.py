@@ -15,6 +15,7 @@ import click
 from admit import __version__
 from admit.cli.commands import COMMANDS, jwt
 from admit.cli.exits import MEANING
+from admit.cli.group import sentence
 from admit.cli.roff import bold, escaped, italic, quoted
 
 if TYPE_CHECKING:
@@ -138,8 +139,7 @@ def _marked(text: str) -> str:
 
 def _sentence(command: click.Command) -> str:
     """The first sentence of its help, without the full stop."""
-    text = command.short_help or inspect.cleandoc(command.help or "").partition("\n\n")[0]
-    return " ".join(text.split()).partition(". ")[0].rstrip(".").replace("`", "")
+    return sentence(command).rstrip(".").replace("`", "")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.group import Group
 from admit.cli.output import json_option, note
 from admit.cli.store import GROUP, found, print_table, service_of, where
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.group(context_settings=GROUP)
+@click.group(cls=Group, context_settings=GROUP)
 def sessions() -> None:
     """The live sessions of a user."""
 

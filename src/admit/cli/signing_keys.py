@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from admit.cli.group import Group
 from admit.cli.output import for_people, json_option, note, print_json
 from admit.cli.store import GROUP, print_table, service_of, where
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _THUMBPRINT: Final = re.compile(r"-[A-Za-z0-9_-]{42}")  # RFC 7638, those that look like an option
 
 
-@click.group(context_settings=GROUP)
+@click.group(cls=Group, context_settings=GROUP)
 def keys() -> None:
     """The keys that sign access tokens and the revocation feed."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.group import CONTEXT
 from admit.cli.output import for_people, print_json, safe
 from admit.cli.serve import opened, read_settings, settings_options
 from admit.cli.times import moment
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from admit.service.results import User
 
 where: Final = settings_options("data", "database", "master_key_file", "algorithm", "key_published", "key_reload")
-GROUP: Final = {"help_option_names": ["-h", "--help"]}
+GROUP: Final = CONTEXT
 
 
 @contextmanager

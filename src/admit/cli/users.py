@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from admit.cli.group import Group
 from admit.cli.output import for_people, json_option, note, print_json
 from admit.cli.password import password_options, read_password
 from admit.cli.store import GROUP, found, print_table, service_of, where
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.group(context_settings=GROUP)
+@click.group(cls=Group, context_settings=GROUP)
 def users() -> None:
     """The service's own users."""
 
