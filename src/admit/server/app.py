@@ -17,6 +17,7 @@ from admit.server.feed import Feed
 from admit.server.metrics import Metrics
 from admit.server.openapi import document
 from admit.server.proxy import ProxyRules
+from admit.server.requests import Draining, Requests
 from admit.service.aio import AsyncTokenService
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def create_context(service: TokenService, *, followers: int = 1000, followers_pe
         verifier=service.verifier(audience=service.issuer),
         feed=feed,
         metrics=Metrics(lambda: feed.followers),
+        draining=Draining(),
     )
 
 
@@ -101,12 +103,15 @@ def create_app(
             *(Route(row.path, row.bind(context), methods=[row.method]) for row in ENDPOINTS),
             Route("/openapi.json", openapi, methods=["GET"]),
         ],
-        middleware=[Middleware(ProxyRules, networks=trusted_proxies)] if trusted_proxies else [],
+        middleware=[
+            Middleware(Requests, draining=context.draining),
+            *([Middleware(ProxyRules, networks=trusted_proxies)] if trusted_proxies else []),
+        ],
         exception_handlers={HTTPException: _refused},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.feed = context.feed
+    app.state.feed, app.state.draining = context.feed, context.draining
     return app
 
 

@@ -11,11 +11,13 @@ from starlette.responses import Response
 
 from admit.clock import monotonic
 from admit.errors import AdmitError
+from admit.server import logs
 from admit.server.errors import render, unexpected
 
 if TYPE_CHECKING:
     from admit.server.feed import Feed
     from admit.server.metrics import Metrics
+    from admit.server.requests import Draining
     from admit.service.aio import AsyncTokenService
     from admit.service.facade import TokenService
     from admit.tokens.verifier import Verifier
@@ -31,6 +33,7 @@ class Context:
     """Of tokens for the service itself: a resource server that was shown another one cannot replay it here."""
     feed: Feed
     metrics: Metrics
+    draining: Draining
 
 
 Handler = Callable[[Context, Request], Awaitable[Response]]
@@ -49,7 +52,10 @@ class Endpoint:
         handler, metrics, name = self.handler, context.metrics, f"{self.method} {self.path}"
 
         async def endpoint(request: Request) -> Response:
-            begun = monotonic()
+            begun, seen = monotonic(), logs.request.get()
+            if seen is not None:
+                seen.route = name
+                seen.address = request.client.host if request.client is not None else "-"
             try:
                 response = await handler(context, request)
             except AdmitError as error:

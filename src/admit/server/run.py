@@ -10,6 +10,7 @@ import socket
 import ssl
 from contextlib import contextmanager
 from ipaddress import ip_address
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -18,21 +19,24 @@ from sqlalchemy.engine import make_url
 
 from admit.errors import AdmitError, ConfigurationError, shown
 from admit.jose.algorithms import algorithm
+from admit.server import logs
 from admit.server.app import create_app
+from admit.server.drain import GRACEFUL_SECONDS, Server
 from admit.server.proxy import parse_networks
+from admit.server.workers import Supervisor, WorkerFailed
 from admit.service.facade import TokenService
 from admit.service.migrations import WrongRevision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
     from admit.server.settings import Settings
 
 Reason = Literal["unsafe", "folder", "port", "database", "master key"]
-GRACEFUL_SECONDS: Final = 5
-"""How long requests in flight may still take after SIGTERM."""
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+MOST_WORKERS: Final = 64
+
+log = logging.getLogger("admit.server")
 
 
 class CannotServe(ConfigurationError):
@@ -69,6 +73,12 @@ def check(settings: Settings) -> None:
         )
     if settings.log_level not in LOG_LEVELS:
         raise CannotServe("unsafe", f"log_level is one of {', '.join(LOG_LEVELS)}")
+    if settings.log_format not in logs.FORMATS:
+        raise CannotServe("unsafe", f"log_format is one of {', '.join(logs.FORMATS)}")
+    if not 1 <= settings.workers <= MOST_WORKERS:
+        raise CannotServe("unsafe", f"workers is a number from 1 to {MOST_WORKERS}")
+    if settings.workers > 1 and not hasattr(os, "fork"):
+        raise CannotServe("unsafe", "several workers need a system that can fork")
     if not settings.audience:
         raise CannotServe("unsafe", "at least one audience is needed: a token for nobody would be for anybody")
     if settings.issuer:
@@ -131,59 +141,79 @@ def run(settings: Settings, announce: Callable[[str, str], None]) -> None:
     """
     check(settings)
     os.umask(0o077)  # whatever this process writes is its owner's alone
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    logs.configure(settings.log_level, settings.log_format)
     listener = _listen(settings)
     with listener:
         url = url_of(settings, listener.getsockname()[1])
         issuer = settings.issuer or url
-        service = open_service(settings, issuer)
-        try:
-            app = create_app(
-                service,
-                trusted_proxies=settings.trusted_proxy,
-                followers=settings.followers,
-                followers_per_address=settings.followers_per_address,
-            )
-            config = uvicorn.Config(
-                app,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                log_level=settings.log_level,
-                access_log=False,
-                proxy_headers=False,  # ProxyRules decides what is believed
-                server_header=False,
-                timeout_graceful_shutdown=GRACEFUL_SECONDS,
-                ssl_certfile=settings.tls_cert,
-                ssl_keyfile=settings.tls_key,
-            )
+        if settings.workers == 1:
+            _serve(settings, issuer, listener, lambda: announce(issuer, url))
+            return
+        # Folder, master key, tables and first keys are made once, and what is wrong is said, before there are workers.
+        open_service(settings, issuer).close()
+        _check_certificate(settings)
+
+        def work(number: int, started: Callable[[], None]) -> None:
             try:
-                config.load()
-            except (OSError, ssl.SSLError):
-                raise CannotServe(
-                    "unsafe", "the certificate or its key cannot be read, or they are not a pair"
-                ) from None
-            with _quiet_signals():
-                _Server(config, lambda: announce(issuer, url), app.state.feed.stop).run(sockets=[listener])
-        finally:
-            service.close()
+                _serve(settings, issuer, listener, started, worker=number)
+            except CannotServe as error:
+                log.error("worker %d: %s", number, error)
+                raise SystemExit(1) from None
+
+        try:
+            Supervisor(settings.workers, work, serving=lambda: announce(issuer, url), stopping=listener.close).run()
+        except WorkerFailed as error:
+            raise CannotServe("database", str(error)) from None
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, saying when it takes requests, and letting the feed's followers go as soon as it is told to stop."""
+def _serve(
+    settings: Settings, issuer: str, listener: socket.socket, started: Callable[[], None], worker: int | None = None
+) -> None:
+    """One process at work: its service, and uvicorn over it. worker: its number, where there are several."""
+    service = open_service(settings, issuer)
+    try:
+        app = create_app(
+            service,
+            trusted_proxies=settings.trusted_proxy,
+            followers=settings.followers,
+            followers_per_address=settings.followers_per_address,
+        )
+        config = uvicorn.Config(
+            app,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level=settings.log_level,
+            access_log=False,  # requests are logged without their queries: see admit.server.requests
+            proxy_headers=False,  # ProxyRules decides what is believed
+            server_header=False,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+        _check_certificate(settings)
+        config.load()
+        parent = parent_process() if worker is not None else None
+        with _quiet_signals():
+            Server(
+                config,
+                app.state.draining,
+                started=started,
+                stopping=app.state.feed.stop,
+                parent=None if parent is None else parent.sentinel,
+            ).run(sockets=[listener])
+    finally:
+        service.close()
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._started, self._stopping = started, stopping
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._started()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._stopping()
-        super().handle_exit(sig, frame)
+def _check_certificate(settings: Settings) -> None:
+    """Raises CannotServe for a certificate that cannot be served."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError):
+        raise CannotServe("unsafe", "the certificate or its key cannot be read, or they are not a pair") from None
 
 
 @contextmanager

@@ -47,7 +47,9 @@ class Settings:
     trusted_proxy: tuple[str, ...] = ()
     followers: int = 1000
     followers_per_address: int = 64
+    workers: int = 1
     log_level: str = "warning"
+    log_format: str = "text"
     profile: str = ""
     policy: Policy = field(default_factory=Policy)
 
@@ -102,7 +104,9 @@ HELP: Final = {
     "trusted_proxy": "the network (CIDR) of the proxy that terminates TLS",
     "followers": "requests that may wait for the revocation feed at once",
     "followers_per_address": "of them, from one address",
-    "log_level": "what to log: debug, info, warning or error",
+    "workers": "how many processes serve; SIGHUP replaces them one after the other",
+    "log_level": "what to log: debug, info (each request too), warning or error",
+    "log_format": "how to log: text, or json for one object a line",
     "profile": "where the four limits of sessions come from: nist-aal1, nist-aal2, owasp, owasp-high-value or rfc9700",
     "access_lifetime": "how long an access token lives",
     "grace": "how long after a refresh the old refresh token still gets the same successor",
@@ -206,7 +210,7 @@ _LISTS: Final = frozenset(("audience", "scopes", "trusted_proxy"))
 _READERS: Final[dict[str, Callable[[object], object]]] = {
     **dict.fromkeys(OWN, _text),
     **dict.fromkeys(("data", "master_key_file", "tls_cert", "tls_key"), _path),
-    **dict.fromkeys(("port", "followers", "followers_per_address"), _number),
+    **dict.fromkeys(("port", "followers", "followers_per_address", "workers"), _number),
     **dict.fromkeys(_LISTS, _list),
     **dict.fromkeys(POLICY, _duration),
     "reuse": _text,

@@ -1,0 +1,94 @@
+"""Ending without dropping a request: first every client is told to come no more on its connection, then it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from admit.clock import monotonic
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from types import FrameType
+
+    from admit.server.requests import Draining
+
+GRACEFUL_SECONDS: Final = 5
+"""How long requests in flight may still take after SIGTERM."""
+_LAST_CALL: Final = 2.0  # seconds for busy clients to hear that their connection closes
+_STEP: Final = 0.02
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says when it takes requests, and ends in steps.
+
+    A request that arrives while its connection is being closed gets no answer, and its client cannot know whether it
+    took effect. So: who has connected is accepted, nobody else is; every answer now carries `Connection: close`; and only
+    when clients are quiet, or after two seconds, are the connections left over closed.
+    parent: the sentinel of a supervisor; readable once that is dead, and then this process ends too.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        draining: Draining,
+        *,
+        started: Callable[[], None],
+        stopping: Callable[[], None],
+        parent: int | None = None,
+    ) -> None:
+        super().__init__(config)
+        self._draining, self._told, self._stopping = draining, started, stopping
+        self._parent = parent
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._parent is not None:
+            asyncio.get_running_loop().add_reader(self._parent, self._orphaned)
+        if self.started:
+            self._told()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._accept_the_last(sockets or [])
+        ends = monotonic() + _LAST_CALL
+        while not (self._quiet() or self.force_exit) and monotonic() < ends:
+            await asyncio.sleep(_STEP)
+        await super().shutdown(sockets)
+
+    async def _accept_the_last(self, sockets: list[socket.socket]) -> None:
+        """Closing a socket that is listened on resets whoever waits in its queue: so the queue is emptied first."""
+        loop = asyncio.get_running_loop()
+        queues = [each.dup() for each in sockets]
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0)
+        for queue in queues:
+            with queue, suppress(BlockingIOError):
+                queue.setblocking(False)
+                while True:
+                    connection, _ = queue.accept()
+                    await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def _quiet(self) -> bool:
+        """Whether nobody is about to ask: nothing in flight, nor a moment ago, and no connection without a request."""
+        new = any(getattr(each, "cycle", None) is None for each in self.server_state.connections)
+        return not new and self._draining.quiet()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._draining.on = True
+        self._stopping()
+        super().handle_exit(sig, frame)
+
+    def _orphaned(self) -> None:
+        assert self._parent is not None  # noqa: S101 - registered for it alone
+        asyncio.get_running_loop().remove_reader(self._parent)
+        self.handle_exit(signal.SIGTERM, None)

@@ -1,0 +1,78 @@
+"""Logs as text or as one JSON object a line, each with the id of the request it belongs to.
+
+An exception's own message is never written: a library's may quote a token or a password. Its type and the lines it passed
+through are.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from admit.jose.encoding import json_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is known of the request at hand. `route` is a row of our own table: a path itself may hold a secret."""
+
+    id: str
+    route: str = "-"
+    address: str = "-"
+
+
+request: Final[ContextVar[Seen | None]] = ContextVar("admit_request", default=None)
+"""The request that this task, or the worker thread that it waits for, works on."""
+
+
+class Text(logging.Formatter):
+    """`WARNING admit.server [request id]: message`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        seen = request.get()
+        head = f"{record.levelname} {record.name}{f' [{seen.id}]' if seen else ''}: {record.getMessage()}"
+        return "\n".join([head, *_raised(record)])
+
+
+class Json(logging.Formatter):
+    """One JSON object a line: time (RFC 3339), level, logger, message, request_id; and what a line adds in `fields`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        seen = request.get()
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **({"request_id": seen.id} if seen else {}),
+            **fields,
+        }
+        if raised := _raised(record):
+            line["raised"] = raised
+        return json_bytes(line).decode()
+
+
+FORMATS: Final[dict[str, type[logging.Formatter]]] = {"text": Text, "json": Json}
+
+
+def configure(level: str, form: str) -> None:
+    """Let this process log to stderr. Whatever logged there before, no longer does."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(FORMATS[form]())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _raised(record: logging.LogRecord) -> list[str]:
+    if not record.exc_info or record.exc_info[0] is None:
+        return []
+    kind, _, where = record.exc_info
+    lines = "".join(traceback.format_tb(where)).splitlines()
+    return [f"{kind.__module__}.{kind.__qualname__}", *lines]
