@@ -26,7 +26,7 @@ ALL = {each.command_path: each for each in every(click.Context(jwt, info_name="j
 
 @pytest.mark.parametrize("path", ALL)
 def test_help_is_whole_sentences(path: str) -> None:
-    commands = ALL[path].get_help().partition("\nCommands:\n")[2]
+    commands = ALL[path].get_help().partition("\nOptions:\n")[2]
     assert not [line for line in commands.splitlines() if line.rstrip().endswith("...")]
     assert isinstance(ALL[path].command, Group) or not isinstance(ALL[path].command, click.Group), "give it cls=Group"
 

@@ -17,20 +17,33 @@ from admit.errors import AdmitError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-COMMANDS: Final = {
-    "decode": "admit.cli.decode:decode",
-    "lint": "admit.cli.lint:lint",
-    "verify": "admit.cli.verify:verify",
-    "sign": "admit.cli.sign:sign",
-    "key": "admit.cli.key:key",
-    "serve": "admit.cli.serve:serve",
-    "admin": "admit.cli.admin:admin",
-    "login": "admit.cli.login:login",
-    "refresh": "admit.cli.login:refresh",
-    "logout": "admit.cli.login:logout",
-    "demo": "admit.cli.demo:demo",
-    "man": "admit.cli.man:man",
+SECTIONS: Final[dict[str, dict[str, str]]] = {
+    "Read and check tokens": {
+        "decode": "admit.cli.decode:decode",
+        "explain": "admit.cli.explain:explain",
+        "verify": "admit.cli.verify:verify",
+        "lint": "admit.cli.lint:lint",
+    },
+    "Make tokens and keys": {
+        "sign": "admit.cli.sign:sign",
+        "key": "admit.cli.key:key",
+    },
+    "Run a token service": {
+        "serve": "admit.cli.serve:serve",
+        "demo": "admit.cli.demo:demo",
+        "admin": "admit.cli.admin:admin",
+    },
+    "Use a token service": {
+        "login": "admit.cli.login:login",
+        "refresh": "admit.cli.login:refresh",
+        "logout": "admit.cli.login:logout",
+    },
+    "About this command": {
+        "man": "admit.cli.man:man",
+    },
 }
+"""Every command, as its help lists them."""
+COMMANDS: Final = {name: place for section in SECTIONS.values() for name, place in section.items()}
 
 
 # The library speaks of its arguments; here they are options.
@@ -57,6 +70,7 @@ def _epilog(rows: Iterable[tuple[Exit, str]]) -> str:
 jwt: Final = LazyGroup(
     "jwt",
     COMMANDS,
+    sections={title: tuple(section) for title, section in SECTIONS.items()},
     help="Read, check and make JSON Web Tokens.\n\nA token is given as an argument, on stdin, as @FILE or as env:NAME; "
     "'Bearer ', quotes and a header's name before it are taken off. A pipe gets JSON, a terminal something to read.",
     epilog=_epilog(MEANING.items()),

@@ -28,7 +28,7 @@ def decode(token: tuple[str, ...], as_json: bool, fields: tuple[str, ...], quiet
     A damaged or truncated token shows what can be read of it, says what is wrong and where, and ends with 15.
     """
     reading = read(read_token(token))
-    note("UNVERIFIED: anybody could have written this; jwt verify checks the signature.", quiet, "yellow")
+    remind(reading, quiet)
     if fields:
         print_fields({"header": reading.header, "claims": reading.claims}, fields)
     elif for_people(as_json):
@@ -37,17 +37,33 @@ def decode(token: tuple[str, ...], as_json: bool, fields: tuple[str, ...], quiet
         print_json(
             {
                 "verified": False,
+                **({"encrypted": True} if reading.encrypted else {}),
                 "header": reading.header,
-                "claims": reading.claims,
+                **({} if reading.encrypted else {"claims": reading.claims}),
                 **({"problems": reading.problems} if reading.problems else {}),
             }
         )
+    return tell_damage(reading)
+
+
+def remind(reading: Subject, quiet: bool) -> None:
+    """Say that nothing of this is believed."""
+    if reading.encrypted:
+        note("ENCRYPTED: only its header can be read; jwt decrypt opens it with the key.", quiet, "yellow")
+    else:
+        note("UNVERIFIED: anybody could have written this; jwt verify checks the signature.", quiet, "yellow")
+
+
+def tell_damage(reading: Subject) -> Exit:
+    """Say what a strict reader would refuse the token for, and answer the exit code of that."""
     for problem in reading.problems:
         note(f"damaged: {problem}", color="red")
     return Exit.MALFORMED if reading.problems else Exit.OK
 
 
 def _sections(reading: Subject) -> dict[str, list[tuple[str, object]]]:
+    if reading.encrypted:
+        return {"Header": list(reading.header.items())}
     return {
         "Header": list(reading.header.items()),
         "Claims": list(reading.claims.items()),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-CONTEXT = {"help_option_names": ["-h", "--help"]}
+_NAME: Final = 10  # characters of the longest name of most groups: their sections align
+CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 
 
 class Group(click.Group):
@@ -19,24 +20,39 @@ class Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in the help: a command whose extra is not installed is in it all the same."""
-        rows = []
-        for name in self.list_commands(ctx):
-            try:
-                command = self.get_command(ctx, name)
-            except ModuleNotFoundError as error:
-                rows.append((name, f"(needs {error.name}, which is not installed)"))
-            else:
-                rows.append((name, sentence(command) if command else ""))
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        for title, names in self.sections(ctx).items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(_NAME), self._said(ctx, name)) for name in names])
+
+    def sections(self, ctx: click.Context) -> Mapping[str, Sequence[str]]:
+        """The commands' names, under the titles of the help."""
+        return {"Commands": self.list_commands(ctx)}
+
+    def _said(self, ctx: click.Context, name: str) -> str:
+        try:
+            command = self.get_command(ctx, name)
+        except ModuleNotFoundError as error:
+            return f"(needs {error.name}, which is not installed)"
+        return sentence(command) if command else ""
 
 
 class LazyGroup(Group):
     """A group whose commands are data: name -> "module:attribute"."""
 
-    def __init__(self, name: str, table: Mapping[str, str], help: str, epilog: str = "") -> None:  # noqa: A002
+    def __init__(
+        self,
+        name: str,
+        table: Mapping[str, str],
+        help: str,  # noqa: A002
+        epilog: str = "",
+        sections: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         super().__init__(name, help=help, epilog=epilog, context_settings=CONTEXT)
-        self.table = table
+        self.table, self._sections = table, sections
+
+    def sections(self, ctx: click.Context) -> Mapping[str, Sequence[str]]:
+        """The titles given, or one for all."""
+        return self._sections or super().sections(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Every name, in the table's order."""

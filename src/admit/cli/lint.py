@@ -146,29 +146,37 @@ def _write(results: list[tuple[Found, Finding]], looked_at: int, form: str, scan
         print_json({"tokens": looked_at, "findings": [_as_json(found, finding) for found, finding in results]})
     else:
         for found, finding in results:
-            label = paint(finding.rule.severity, _COLORS[finding.rule.severity])
             place = f"{safe(found.where)}: " if scanned else ""
-            click.echo(f"{place}{label}: {safe(finding.message)} [{finding.rule.id}]")
+            click.echo(f"{place}{severity(finding)}: {safe(finding.message)} [{finding.rule.id}]")
             if not scanned:
                 click.echo(advice(finding, "    "))
         note(f"{looked_at} token{'s' * (looked_at != 1)}, {len(results) or 'no'} finding{'s' * (len(results) != 1)}")
 
 
-def advice(finding: Finding, indent: str) -> str:
+def severity(finding: Finding) -> str:
+    """How grave it is, in its color."""
+    return paint(finding.rule.severity, _COLORS[finding.rule.severity])
+
+
+def advice(finding: Finding, indent: str, width: int = 100) -> str:
     """The reason and the mending of a finding, wrapped."""
-    width = 100
     return "\n".join(
         fill(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
         for text in (finding.rule.reason, f"Mend: {finding.rule.mending}")
     )
 
 
-def _as_json(found: Found, finding: Finding) -> dict[str, object]:
+def as_json_finding(finding: Finding) -> dict[str, object]:
+    """A finding with all that its rule says."""
     return {
-        **({"file": found.source, "line": found.line, "column": found.column} if found.line else {}),
         "rule": finding.rule.id,
         "severity": finding.rule.severity,
         "message": finding.message,
         "reason": finding.rule.reason,
         "mending": finding.rule.mending,
     }
+
+
+def _as_json(found: Found, finding: Finding) -> dict[str, object]:
+    place = {"file": found.source, "line": found.line, "column": found.column} if found.line else {}
+    return {**place, **as_json_finding(finding)}

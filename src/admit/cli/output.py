@@ -49,6 +49,11 @@ def paint(text: str, color: str) -> str:
     return text if os.environ.get("NO_COLOR") else click.style(text, fg=color)
 
 
+def is_time_claim(name: str, value: object) -> bool:
+    """Whether a claim's value is to be said in words, too."""
+    return name in _TIMES and is_time(value)
+
+
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
     click.echo(to_json(value, indent=2))
@@ -84,7 +89,7 @@ def print_sections(sections: Mapping[str, Iterable[tuple[str, object]]]) -> None
         table.add_column(overflow="fold")
         for name, value in rows:
             text = Text(to_json(value), style=_style(value))
-            if name in _TIMES and isinstance(value, int | float) and is_time(value):
+            if is_time_claim(name, value) and isinstance(value, int | float):
                 text.append(f"  {relative(value, now)} ({moment(value)})", style="default")
             table.add_row(Text(safe(name)), text)
         console.print(Text(title, style="bold"))

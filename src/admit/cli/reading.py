@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _URL: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
+_JWE_PARTS: Final = ("encrypted key", "initialization vector", "ciphertext", "tag")
+_NEVER_EMPTY: Final = frozenset(("initialization vector", "tag"))  # RFC 7516 3.1; a key that is agreed on is not sent
 _SPACE: Final = " \t\r\n"
 
 
@@ -35,9 +37,7 @@ def read(token: str) -> Subject:
         problems.append(f"the token ends inside its header, after {len(token)} characters: there is no dot")
     elif dots == 1:
         problems.append(f"the token ends after {len(token)} characters: there is no signature")
-    elif dots == 4:
-        problems.append("this is an encrypted token (JWE): only its header can be read without the key")
-    elif dots != 2:
+    elif dots not in (2, 4):
         problems.append(f"the token has {dots + 1} parts instead of 3")
     header = _members("header", head, 1, problems)
     if header and not problems:
@@ -46,6 +46,12 @@ def read(token: str) -> Subject:
         except MalformedToken as error:
             problems.append(str(error))
     if dots == 4:
+        start = len(head) + 2
+        for name, part in zip(_JWE_PARTS, rest.split("."), strict=True):
+            _bytes(name, part, start, problems)
+            if not part and name in _NEVER_EMPTY:
+                problems.append(f"the {name} is empty, at character {start}")
+            start += len(part) + 1
         return Subject(token, header, {}, 0, tuple(problems))
     claims = _members("payload", body, len(head) + 2, problems) if dots else {}
     signed = 0
