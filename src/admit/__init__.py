@@ -10,6 +10,7 @@ from admit.jose.keyset import KeySet
 from admit.tokens import presets
 from admit.tokens.arguments import Unchecked
 from admit.tokens.claims import Claims
+from admit.tokens.cookies import Cookies
 from admit.tokens.kinds import ACCESS, PLAIN, Kind
 from admit.tokens.peek import Peeked, peek
 from admit.tokens.several import Verifiers
@@ -44,6 +45,7 @@ __all__ = [
     "AsyncTokenService",
     "Claims",
     "ConfigurationError",
+    "Cookies",
     "InvalidToken",
     "Key",
     "KeySet",

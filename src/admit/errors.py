@@ -20,6 +20,7 @@
     |   `-- DecryptionFailed        a JWE that does not open; never says why (RFC 7516 11.5)
     |-- InsufficientScope           a good token without the scope asked for: HTTP 403
     |-- StaleAuthentication         a good token whose login is too long ago for what is asked: HTTP 401
+    |-- ForeignOrigin               cookies that another site's page sent along, maybe (CSRF): HTTP 403
     |-- OAuthError                  a refused request to the token service: RFC 6749 5.2
     |   |-- InvalidRequest  InvalidClient  InvalidGrant  UnauthorizedClient
     |   `-- UnsupportedGrantType  InvalidScope  InvalidTarget  TooManyRequests
@@ -186,6 +187,13 @@ class StaleAuthentication(AdmitError):
     def __init__(self, message: str, max_age: int = 0) -> None:
         super().__init__(message)
         self.max_age = max_age
+
+
+class ForeignOrigin(AdmitError):
+    """A request whose cookies say who asks does not come from a page of ours (CSRF, login CSRF). Answer 403."""
+
+    code = "foreign_origin"
+    public = "this request did not come from a page that may send it"
 
 
 class OAuthError(AdmitError):

@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from admit import Claims, ConfigurationError, InvalidToken, Key, Signer, Unavailable, Verifiers
 from admit.errors import KeysUnavailable, UnknownKey
 from admit.remote.issuer import RemoteIssuer
-from admit.web.bearer import Door
+from admit.web.bearer import Door, Presented, presented
 from tests.remote.conftest import Issuer, document
 
 METADATA, OPENID, JWKS = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/jwks"
@@ -32,6 +32,10 @@ METADATA, OPENID, JWKS = "/.well-known/oauth-authorization-server", "/.well-know
 @dataclass(frozen=True)
 class Mine:
     tenant: str
+
+
+def shown(token: str) -> Presented:
+    return presented([(b"authorization", b"Bearer " + token.encode())])
 
 
 @pytest.fixture
@@ -187,7 +191,7 @@ def test_two_hundred_tasks_at_cold_start_cause_one_fetch_and_the_loop_stays_free
     issuer: Any, remote: RemoteIssuer
 ) -> None:
     issuer.slow(JWKS, 1)
-    door, value = Door(remote.verifier(audience="orders")), [b"Bearer " + issuer.token().encode()]
+    door, value = Door(remote.verifier(audience="orders")), shown(issuer.token())
 
     async def main() -> float:
         longest, over = 0.0, asyncio.Event()
@@ -211,7 +215,7 @@ def test_two_hundred_tasks_at_cold_start_cause_one_fetch_and_the_loop_stays_free
 
 
 def test_a_flood_of_unknown_kids_on_an_event_loop_causes_one_fetch(issuer: Any, remote: RemoteIssuer) -> None:
-    strangers = [[b"Bearer " + issuer.token(Key.generate("ES256")).encode()] for _ in range(60)]
+    strangers = [shown(issuer.token(Key.generate("ES256"))) for _ in range(60)]
     door = Door(remote.verifier(audience="orders"))
 
     async def main() -> None:
@@ -329,8 +333,8 @@ def test_two_issuers_at_one_door_are_fetched_and_judged_apart(issuer: Any) -> No
     remotes = [RemoteIssuer(each.url, revocations="none", timeout=2.0) for each in (issuer, other)]
     door = Door(Verifiers([remote.verifier(audience="orders") for remote in remotes]))
 
-    def value(of: Issuer, key: Key | None = None) -> list[bytes]:
-        return [b"Bearer " + of.token(key).encode()]
+    def value(of: Issuer, key: Key | None = None) -> Presented:
+        return shown(of.token(key))
 
     async def main() -> None:
         assert (await door.admit(value(issuer))).iss == issuer.url

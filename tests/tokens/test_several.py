@@ -10,7 +10,7 @@ import pytest
 from admit import Claims, ConfigurationError, InvalidToken, Key, KeySet, Unchecked, Verifier, Verifiers
 from admit.errors import KeysUnavailable, MalformedToken, RevokedToken, UnknownKey, WrongIssuer, WrongType
 from admit.tokens.batch import verify_many
-from admit.web.bearer import Door
+from admit.web.bearer import Door, presented
 from tests.helpers.forge import AUDIENCE, NOW, claims, forge
 
 ONE, OTHER = "https://one.example", "https://other.example"
@@ -134,11 +134,11 @@ def test_a_set_of_verifiers_that_would_leave_something_open_is_refused(verifiers
 def test_an_asynchronous_door_and_a_batch_take_several_issuers_as_they_take_one() -> None:
     judge = both(keys=Away())
     door = Door(judge)
-    value = [b"Bearer " + token(ONE).encode()]
+    value = presented([(b"authorization", b"Bearer " + token(ONE).encode())])
     assert asyncio.run(door.admit(value)).iss == ONE
     assert door.admit_sync(value).iss == ONE
     with pytest.raises(KeysUnavailable):
-        asyncio.run(door.admit([b"Bearer " + token(OTHER).encode()]))
+        asyncio.run(door.admit(presented([(b"authorization", b"Bearer " + token(OTHER).encode())])))
     answers = verify_many(both(), [token(ONE), token(OTHER), token(ONE, KEYS[OTHER])])
     assert [isinstance(answer, Claims) for answer in answers] == [True, True, False]
     assert both().key_types == {"EC"}

@@ -14,7 +14,8 @@ from admit.errors import (
     MalformedToken,
     StorageUnavailable,
 )
-from admit.web.bearer import Door, MissingToken, allowed, checked_scopes, read_token
+from admit.tokens.bearer import read_token
+from admit.web.bearer import Door, MissingToken, allowed, checked_scopes
 
 KEY = Key.generate("ES256")
 VERIFIER = Verifier(KeySet([KEY.public()]), issuer="https://auth.example", audience="orders")

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient as StarletteClient
 from admit import Claims, Key, KeySet, Signer, Verifier
 from admit.errors import ConfigurationError
 from admit.tokens.several import Verifiers
-from admit.web.bearer import Door
+from admit.web.bearer import Door, presented
 from admit.web.fastapi import Bearer
 from admit.web.starlette import BearerMiddleware, requires
 
@@ -99,11 +99,12 @@ def test_other_routes_let_the_same_token_in() -> None:
 def test_the_synchronous_door_asks_too() -> None:
     from admit.errors import StaleAuthentication
 
-    value = [bearer("pay", {"auth_time": NOW - 301})["Authorization"].encode()]
+    value = bearer("pay", {"auth_time": NOW - 301})["Authorization"].encode()
+    request = presented([(b"authorization", value)])
     for door in (Door(VERIFIER), Door(Verifiers([VERIFIER]))):
-        assert door.admit_sync(value).sub == "alice"
+        assert door.admit_sync(request).sub == "alice"
         with pytest.raises(StaleAuthentication, match="301 s ago"):
-            door.admit_sync(value, (), 300)
+            door.admit_sync(request, (), 300)
 
 
 @pytest.mark.parametrize("wrong", [300, 0, timedelta(), timedelta(seconds=-1), "5m"])

@@ -236,6 +236,18 @@ class Verifier(Generic[E]):
             snapshot.cache.put(token, claims)
         return claims
 
+    def recheck(self, claims: Claims[Any]) -> None:
+        """Raise what `verify` would raise by now for the token of these claims, which this verifier returned earlier.
+
+        For connections that outlive a request: it expired, its key is gone, or it was revoked. Raises InvalidToken,
+        KeysUnavailable, RevocationsUnavailable.
+        """
+        if all(key.kid != claims.kid for key in self._source.current()):
+            raise UnknownKey("the key that signed the token is gone")
+        self._times(claims.registered, _NOTHING, self._clock())
+        if self._revoked is not None and self._revoked(claims) is not None:
+            raise _answered()
+
     @property
     def key_types(self) -> frozenset[str]:
         """The kty of the keys in force (RFC 7517 4.1). Raises KeysUnavailable."""

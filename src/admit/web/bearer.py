@@ -1,4 +1,4 @@
-"""What every door shares: the Authorization header in, claims or an RFC 6750 answer out."""
+"""What every door shares: a request in, claims or an RFC 6750 answer out."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 from admit.errors import (
     AdmitError,
     ConfigurationError,
+    ForeignOrigin,
     InsufficientScope,
     StaleAuthentication,
     Unavailable,
     shown,
 )
 from admit.jose.encoding import json_bytes
-from admit.tokens.bearer import MissingToken, challenge, headers_of, read_token
+from admit.tokens.bearer import MissingToken, challenge
+from admit.tokens.cookies import Cookies
+from admit.tokens.presented import Presented, presented, token_of
 from admit.tokens.several import Verifiers
 from admit.tokens.verifier import Verifier
 from admit.tokens.waiting import WouldWait, may_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from admit.tokens.claims import Claims
 
 E = TypeVar("E")
+A = TypeVar("A")
+T = TypeVar("T")
 
-__all__ = ["Door", "MissingToken", "Refusal", "allowed", "checked_scopes", "headers_of", "read_token"]
+__all__ = ["Door", "MissingToken", "Presented", "Refusal", "allowed", "asked", "checked_scopes", "presented"]
 
 _AT_ONCE: Final = 16
 """Requests of one door that may wait in threads for a fetch; the others queue on the event loop and hold no thread."""
@@ -45,43 +50,38 @@ class Refusal(NamedTuple):
 
 class Door(Generic[E]):
     """Lets bearer tokens in that a verifier accepts. realm: a name for the challenge, shown to clients (RFC 9110
-    11.5)."""
+    11.5). cookies: where browsers may bring them, too."""
 
-    def __init__(self, verifier: Verifier[E] | Verifiers[E], *, realm: str | None = None) -> None:
+    def __init__(
+        self, verifier: Verifier[E] | Verifiers[E], *, realm: str | None = None, cookies: Cookies | None = None
+    ) -> None:
         if not isinstance(verifier, Verifier | Verifiers):
             raise ConfigurationError(f"a door takes a Verifier or Verifiers, not {type(verifier).__name__}")
         if realm is not None and not _quotable(realm):
             raise ConfigurationError("a realm is printable ASCII without quotes and backslashes")
-        self.verifier = verifier
+        if cookies is not None and not isinstance(cookies, Cookies):
+            raise ConfigurationError(f"cookies is an admit.Cookies, not {type(cookies).__name__}")
+        self.verifier, self.cookies = verifier, cookies
         self._realm = realm
         self._queue: Any = None
 
-    async def admit(
-        self, authorization: Sequence[bytes], scopes: Sequence[str] = (), max_age: int | None = None
-    ) -> Claims[E]:
-        """The claims of the token in the values of all Authorization headers, if it carries every one of `scopes`.
+    async def admit(self, request: Presented, scopes: Sequence[str] = (), max_age: int | None = None) -> Claims[E]:
+        """The claims of a request's token, if it carries every one of `scopes`.
 
         max_age: seconds that its login may be ago. CPU only while keys and revocations are warm; otherwise a worker
-        thread waits, never the event loop. Raises MissingToken, InvalidRequest, InvalidToken, InsufficientScope,
-        StaleAuthentication or Unavailable.
+        thread waits, never the event loop. Raises MissingToken, InvalidRequest, ForeignOrigin, InvalidToken,
+        InsufficientScope, StaleAuthentication or Unavailable.
         """
-        token = read_token(authorization)
-        before = may_wait.set(False)
-        try:
-            claims = self.verifier.verify(token)
-        except WouldWait:
-            claims = None
-        finally:
-            may_wait.reset(before)
-        if claims is None:
-            claims = await self._waited(token)
+        claims = await self._judged(self.verifier.verify, token_of(request, self.cookies))
         return self.allowed(claims, scopes, max_age)
 
-    def admit_sync(
-        self, authorization: Sequence[bytes], scopes: Sequence[str] = (), max_age: int | None = None
-    ) -> Claims[E]:
+    def admit_sync(self, request: Presented, scopes: Sequence[str] = (), max_age: int | None = None) -> Claims[E]:
         """As `admit`, for a thread."""
-        return self.allowed(self.verifier.verify(read_token(authorization)), scopes, max_age)
+        return self.allowed(self.verifier.verify(token_of(request, self.cookies)), scopes, max_age)
+
+    async def recheck(self, claims: Claims[E]) -> None:
+        """Raise InvalidToken where claims that were let in would be refused by now, Unavailable where nobody knows."""
+        await self._judged(self.verifier.recheck, claims)
 
     def allowed(self, claims: Claims[E], scopes: Sequence[str] = (), max_age: int | None = None) -> Claims[E]:
         """The claims, if they carry every one of `scopes`, and tell of a login at most `max_age` seconds ago."""
@@ -99,13 +99,23 @@ class Door(Generic[E]):
             # Nothing was judged: with 401 every client would log out.
             log.warning("unavailable: %s: %s", error.code, error)
             return _refusal(503, "temporarily_unavailable", description, {"Retry-After": str(error.retry_after)})
+        if isinstance(error, ForeignOrigin):
+            log.warning("refused: %s: %s", error.code, error)  # a page of one's own that nobody named, or an attack
+            return _refusal(403, error.code, description, {})
         answer = challenge(error, realm=self._realm, scopes=scopes)
         if answer is None:
             raise error
         log.info("refused: %s: %s", error.code, error)
         return _refusal(answer.status, answer.code, description, {"WWW-Authenticate": answer.authenticate})
 
-    async def _waited(self, token: str) -> Claims[E]:
+    async def _judged(self, judge: Callable[[A], T], what: A) -> T:
+        before = may_wait.set(False)
+        try:
+            return judge(what)
+        except WouldWait:
+            pass
+        finally:
+            may_wait.reset(before)
         import anyio.lowlevel
         import anyio.to_thread
 
@@ -115,7 +125,17 @@ class Door(Generic[E]):
         if limiter is None:
             limiter = anyio.CapacityLimiter(_AT_ONCE)
             self._queue.set(limiter)
-        return await anyio.to_thread.run_sync(self.verifier.verify, token, limiter=limiter)
+        return await anyio.to_thread.run_sync(judge, what, limiter=limiter)
+
+
+def asked(scope: Mapping[str, Any]) -> Presented:
+    """What an ASGI request or WebSocket presents, from its scope."""
+    return presented(
+        scope["headers"],
+        method=scope.get("method", ""),
+        query=scope.get("query_string", b""),
+        is_websocket=scope["type"] == "websocket",
+    )
 
 
 def allowed(claims: Claims[E], scopes: Sequence[str]) -> Claims[E]:

@@ -12,7 +12,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from admit.errors import AdmitError, ConfigurationError
-from admit.web.bearer import Door, MissingToken, Refusal, checked_age, checked_scopes, headers_of
+from admit.tokens.presented import PROTOCOL_PREFIX, PROTOCOLS, Presented, offered
+from admit.web.bearer import Door, MissingToken, Refusal, asked, checked_age, checked_scopes
+from admit.web.streams import RECHECK, Watch, checked_every, guard_socket, guard_stream
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from admit.tokens.claims import Claims
+    from admit.tokens.cookies import Cookies
     from admit.tokens.several import Verifiers
     from admit.tokens.verifier import Verifier
 
@@ -32,8 +35,10 @@ class BearerMiddleware:
     """Lets a request in only with a token that the verifier accepts; its claims are then `claims_of(request)`.
 
     scopes: what every request needs. public: exact paths that need no token, such as /healthz; a token there is not
-    even looked at. realm: for the challenge. max_age: how long ago the user's login may be (RFC 9470). WebSockets are
-    judged alike, before they are accepted.
+    even looked at. realm: for the challenge. max_age: how long ago the user's login may be (RFC 9470). cookies: where
+    browsers may bring the token, too. WebSockets are judged alike, before they are accepted; there a token may also come
+    as the subprotocol `bearer.TOKEN`, which the application does not see. WebSockets and event streams end with their
+    token: at its expiry, and within `recheck` of its revocation.
 
     `Starlette(routes, middleware=[Middleware(BearerMiddleware, verifier=verifier)])`. RFC 6750.
     """
@@ -48,24 +53,34 @@ class BearerMiddleware:
         public: Iterable[str] = (),
         realm: str | None = None,
         max_age: timedelta | None = None,
+        cookies: Cookies | None = None,
+        recheck: timedelta = RECHECK,
     ) -> None:
         if isinstance(public, str):
             raise ConfigurationError("public is a collection of paths, not one string")
-        self.app, self.door = app, Door(verifier, realm=realm)
+        self.app, self.door = app, Door(verifier, realm=realm, cookies=cookies)
         self._scopes, self._public, self._max_age = checked_scopes(scopes), frozenset(public), checked_age(max_age)
+        self._every = checked_every(recheck)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         scope[_DOOR] = self.door
-        if scope["path"] not in self._public:
-            try:
-                scope[_CLAIMS] = await self.door.admit(headers_of(scope["headers"]), self._scopes, self._max_age)
-            except AdmitError as error:
-                await _send(self.door.refuse(error, self._scopes), scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+        if scope["path"] in self._public:
+            await self.app(scope, receive, send)
+            return
+        request = asked(scope)
+        try:
+            claims = scope[_CLAIMS] = await self.door.admit(request, self._scopes, self._max_age)
+        except AdmitError as error:
+            await _send(self.door.refuse(error, self._scopes), scope, receive, send)
+            return
+        watch = Watch(self.door, claims, self._every)
+        if request.is_websocket:
+            await guard_socket(self.app, without_tokens(scope, request), receive, send, watch)
+        else:
+            await guard_stream(self.app, scope, receive, send, watch)
 
 
 def claims_of(request: HTTPConnection) -> Claims[Any]:
@@ -104,6 +119,15 @@ def requires(
         return guarded
 
     return decorate
+
+
+def without_tokens(scope: Scope, request: Presented) -> Scope:
+    """A WebSocket's scope whose subprotocols hold no token: an application that accepts the first one would echo it."""
+    names = [name for name in offered(request) if not name.startswith(PROTOCOL_PREFIX)]
+    headers = [(name, value) for name, value in scope["headers"] if name != PROTOCOLS]
+    if names:
+        headers.append((PROTOCOLS, ", ".join(names).encode("latin-1")))
+    return {**scope, "headers": headers, "subprotocols": names}
 
 
 def _response(refusal: Refusal) -> Response:
