@@ -26,6 +26,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "Make tokens and keys": {
         "sign": "admit.cli.sign:sign",
+        "encrypt": "admit.cli.encrypt:encrypt",
+        "decrypt": "admit.cli.decrypt:decrypt",
         "key": "admit.cli.key:key",
     },
     "Run a token service": {

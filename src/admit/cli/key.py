@@ -14,6 +14,7 @@ from admit.cli.input import prompt, read_secret
 from admit.cli.keyfile import alg_option, password_option, read_keys
 from admit.cli.output import for_people, json_option, note, print_json, print_sections, write_file
 from admit.jose.algorithms import ALGORITHMS
+from admit.jose.key_management import KEY_MANAGEMENT
 from admit.jose.keys import Key
 
 _FORMS: Final = ("jwk", "jwks", "pem", "der")
@@ -35,14 +36,21 @@ def key() -> None:
 @click.argument("file")
 @click.option(
     "--alg",
-    type=click.Choice(list(ALGORITHMS)),
+    type=click.Choice([*ALGORITHMS, *KEY_MANAGEMENT]),
     metavar="ALG",
     default="ES256",
     show_default=True,
-    help="The one algorithm.",
+    help="The one algorithm: to sign, or to encrypt (ECDH-ES+A256KW, RSA-OAEP-256, A256KW, ...).",
 )
 @click.option("--kid", help="The key id.  [default: the RFC 7638 thumbprint; random for a secret]")
 @click.option("--bits", type=int, default=2048, show_default=True, metavar="N", help="The size of an RSA key.")
+@click.option(
+    "--curve",
+    default="P-256",
+    show_default=True,
+    metavar="CURVE",
+    help="Of ECDH-ES: P-256, P-384, P-521, X25519, X448.",
+)
 @click.option(
     "--to", "form", type=click.Choice(_FORMS), help="How to write it.  [default: by the file's ending, else jwk]"
 )
@@ -55,6 +63,7 @@ def generate(
     alg: str,
     kid: str | None,
     bits: int,
+    curve: str,
     form: str | None,
     encrypt: bool,
     password_file: str | None,
@@ -71,7 +80,7 @@ def generate(
     password = read_secret(password_file, None, False, "password")
     if encrypt and password is None:
         password = prompt("password", confirm=True).encode()
-    made = Key.generate(alg, kid=kid, bits=bits)
+    made = Key.generate(alg, kid=kid, bits=bits, curve=curve)
     _write(_encoded([made], form, True, password), file, force)
     note(f"made {'a secret' if made.algorithm.symmetric else 'a private key'} for {made.alg}, kid {made.kid}", quiet)
     if file != "-" and not made.algorithm.symmetric:

@@ -12,11 +12,13 @@ import click
 
 from admit.cli.exits import Stop
 from admit.cli.input import prompt, read_bytes, read_secret
-from admit.errors import AdmitError, InvalidKey, MalformedToken
+from admit.errors import AdmitError, InvalidKey, MalformedToken, UnknownKey, shown
 from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import json_object
+from admit.jose.header import Header
+from admit.jose.key_management import KEY_MANAGEMENT
 from admit.jose.keys import Key
-from admit.jose.keyset import KeySet
+from admit.jose.keyset import KeySet, Use
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OF_A_PAIR: Final = tuple(name for name, row in ALGORITHMS.items() if row.kty in ("EC", "OKP", "AKP"))
@@ -32,6 +34,7 @@ class KeyOptions:
     secret_env: str | None = None
     secret_prompt: bool = False
     password_file: str | None = None
+    use: Use = "sig"
 
     def all(self, kid: str | None = None) -> list[Key]:
         """The keys named. A single key that has no kid of its own takes `kid`: whoever names one key means that one."""
@@ -39,81 +42,121 @@ class KeyOptions:
         if secret is None and not self.files:
             raise Stop("no key: give --key FILE, --secret-file, --secret-env or --secret-prompt")
         kid = kid if len(self.files) + (secret is not None) == 1 else None
-        keys = [key for file in self.files for key in read_keys(file, self.alg, self.password_file, kid)]
+        keys = [key for file in self.files for key in read_keys(file, self.alg, self.password_file, kid, self.use)]
         if secret is not None:
-            keys.append(Key.from_secret(secret, self.alg or "HS256", kid=kid))
+            keys.append(self._secret_key(secret, kid))
         return keys
 
+    def _secret_key(self, secret: bytes, kid: str | None) -> Key:
+        alg = self.alg or ("HS256" if self.use == "sig" else None)
+        if alg is None:
+            raise Stop("say with --alg what the secret is for: A256KW, A256GCM, or PBES2-HS512+A256KW for a password")
+        return Key.from_secret(secret, alg, kid=kid)
+
     def one(self) -> Key:
-        """The one key to sign with."""
+        """The one key to sign or to encrypt with."""
         keys = self.all()
         if len(keys) != 1:
-            raise Stop(f"signing takes one key, and {len(keys)} are given")
+            raise Stop(f"{'signing' if self.use == 'sig' else 'encrypting'} takes one key, and {len(keys)} are given")
         return keys[0]
 
+    def for_header(self, header: Header) -> KeySet:
+        """The keys named. Raises UnknownKey where none of them is for the header's algorithm."""
+        keys = KeySet(self.all(header.kid))
+        if not any(key.answers_to(header.alg) for key in keys):
+            have = ", ".join(sorted({key.algorithm.name for key in keys}))
+            raise UnknownKey(f"the header says {shown(header.alg)}, and no key given is for that (but for {have})")
+        return keys
 
-alg_option = click.option(
-    "--alg",
-    type=click.Choice([*ALGORITHMS, "EdDSA"]),
-    metavar="ALG",
-    help="The key's algorithm, where its file does not say.",
-)
+
+ALGS: Final = {"sig": (*ALGORITHMS, "EdDSA"), "enc": tuple(KEY_MANAGEMENT)}
+_SECRETS: Final = {"sig": "A shared secret for HMAC", "enc": "A shared secret, or a password for PBES2"}
+
+
+def _alg_option(*names: str) -> Callable[[F], F]:
+    return click.option(
+        "--alg", type=click.Choice(names), metavar="ALG", help="The key's algorithm, where its file does not say."
+    )
+
+
+alg_option: Final = _alg_option(*ALGS["sig"], *ALGS["enc"])
 password_option = click.option(
     "--password-file", metavar="FILE", help="The password of an encrypted PEM file; else it is asked for."
 )
 
 
-def key_options(command: F) -> F:
-    """Add the options that name keys; the command gets them as `keys`, a KeyOptions."""
+def key_options(use: Use) -> Callable[[F], F]:
+    """Add the options that name keys for that use; the command gets them as `keys`, a KeyOptions."""
 
-    @functools.wraps(command)
-    def call(*args: Any, **given: Any) -> Any:
-        options = KeyOptions(**{field.name: given.pop(field.name) for field in dataclasses.fields(KeyOptions)})
-        return command(*args, keys=options, **given)
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def call(*args: Any, **given: Any) -> Any:
+            named = {name: given.pop(name) for name in _OPTIONS}
+            return command(*args, keys=KeyOptions(**named, use=use), **given)
 
-    for option in reversed(
-        (
-            click.option(
-                "--key", "files", multiple=True, metavar="FILE", help="A key: PEM, JWK or JWK Set; - for stdin."
-            ),
-            alg_option,
-            click.option("--secret-file", metavar="FILE", help="A shared secret for HMAC, in a file."),
-            click.option("--secret-env", metavar="NAME", help="A shared secret, in an environment variable."),
-            click.option("--secret-prompt", is_flag=True, help="Ask for the shared secret at the terminal."),
-            password_option,
-        )
-    ):
-        call = option(call)
-    return call  # type: ignore[return-value]
+        for option in reversed(
+            (
+                click.option(
+                    "--key", "files", multiple=True, metavar="FILE", help="A key: PEM, JWK or JWK Set; - for stdin."
+                ),
+                _alg_option(*ALGS[use]),
+                click.option("--secret-file", metavar="FILE", help=f"{_SECRETS[use]}, in a file."),
+                click.option("--secret-env", metavar="NAME", help="A shared secret, in an environment variable."),
+                click.option("--secret-prompt", is_flag=True, help="Ask for the shared secret at the terminal."),
+                password_option,
+            )
+        ):
+            call = option(call)
+        return call  # type: ignore[return-value]
+
+    return decorate
 
 
-def read_keys(path: str, alg: str | None, password_file: str | None = None, kid: str | None = None) -> list[Key]:
-    """The keys of a PEM, JWK or JWK Set file. `kid` is for one that has none of its own."""
+_OPTIONS: Final = tuple(field.name for field in dataclasses.fields(KeyOptions) if field.name != "use")
+
+
+def read_keys(
+    path: str, alg: str | None, password_file: str | None = None, kid: str | None = None, use: Use | None = None
+) -> list[Key]:
+    """The keys of a PEM, JWK or JWK Set file. `kid` is for one that has none of its own; `use` None takes either."""
     data = read_bytes(path)
     name = "stdin" if path == "-" else path
     try:
         if data.lstrip()[:1] == b"{":
-            return _json_keys(data, alg, kid)
+            return _json_keys(data, alg, kid, use)
         if b"-----BEGIN " in data:
-            return [_pem_key(data, alg, _password(data, password_file), kid)]
+            return [_pem_key(data, alg, _password(data, password_file), kid, use)]
     except AdmitError as error:
         raise Stop(f"{name}: {error}") from None
     raise Stop(f"{name} is neither PEM, JWK nor JWK Set; a bare secret belongs to --secret-file")
 
 
-def _json_keys(data: bytes, alg: str | None, kid: str | None) -> list[Key]:
+def _json_keys(data: bytes, alg: str | None, kid: str | None, use: Use | None) -> list[Key]:
     try:
         members = json_object(data)
     except MalformedToken as error:
         raise InvalidKey(str(error)) from None
     if "keys" not in members:
         return [Key.from_jwk(members if "kid" in members or kid is None else members | {"kid": kid}, alg=alg)]
-    return list(KeySet.from_jwks(members, algorithms=(alg,) if alg else ()))
+    keys: list[Key] = []
+    problem: InvalidKey | None = None
+    for one in (use,) if use else ("sig", "enc"):
+        try:
+            keys += KeySet.from_jwks(members, algorithms=(alg,) if alg and alg in ALGS[one] else (), use=one)
+        except InvalidKey as error:
+            problem = problem or error
+    if problem is not None and not keys:
+        raise problem
+    return keys
 
 
-def _pem_key(data: bytes, alg: str | None, password: bytes | None, kid: str | None) -> Key:
+def _pem_key(data: bytes, alg: str | None, password: bytes | None, kid: str | None, use: Use | None) -> Key:
     if alg is not None:
         return Key.from_pem(data, alg, password=password, kid=kid)
+    if use == "enc":
+        raise InvalidKey(
+            "a PEM does not say which encryption it is for; add --alg ECDH-ES+A256KW (or RSA-OAEP-256, ...)"
+        )
     problem: InvalidKey | None = None
     for name in _OF_A_PAIR:  # a key on a curve, or of ML-DSA, is for one algorithm only
         try:

@@ -21,7 +21,7 @@ _KINDS: Final = {kind.name: kind for kind in (PLAIN, ACCESS)}
 
 
 @click.command(short_help="Make a signed token.")
-@key_options
+@key_options("sig")
 @click.option("--iss", "--issuer", "issuer", required=True, metavar="ISSUER", help="Who issues it.")
 @click.option("--sub", metavar="SUBJECT", help="Whom it is about.")
 @click.option("--aud", "--audience", "audiences", multiple=True, metavar="AUDIENCE", help="For whom; may be repeated.")

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from admit import clock
-from admit.cli.exits import Exit, exit_code
+from admit.cli.exits import Exit, Stop, exit_code
 from admit.cli.input import read_token, token_argument
 from admit.cli.keyfile import KeyOptions, key_options
 from admit.cli.output import for_people, json_option, note, print_fields, print_json, print_sections
 from admit.cli.times import parse_span, relative, span
-from admit.errors import ExpiredToken, ImmatureToken, InvalidToken, OverlongToken, UnknownKey, WrongType, shown
+from admit.errors import ExpiredToken, ImmatureToken, InvalidToken, OverlongToken, WrongType, shown
 from admit.jose import header as headers
 from admit.jose.encoding import b64url_decode, json_object
 from admit.jose.jws import split
-from admit.jose.keyset import KeySet
 from admit.tokens import presets
 from admit.tokens.arguments import Unchecked
 from admit.tokens.kinds import ACCESS, PLAIN, Kind
@@ -34,7 +33,7 @@ _LONGEST: Final = timedelta(days=36500)
 
 @click.command(short_help="Check a token's signature, issuer, audience and times.")
 @token_argument
-@key_options
+@key_options("sig")
 @click.option(
     "--iss", "--issuer", "issuers", multiple=True, metavar="ISSUER", help="Who must have issued it; may be repeated."
 )
@@ -81,11 +80,13 @@ def verify(
     longest = Unchecked(parse_span(max_lifetime)) if max_lifetime else Unchecked(_LONGEST) if unchecked else None
     now = clock.system_clock()
     text = read_token(token)
+    if text.count(".") == 4:
+        raise Stop("the token is encrypted: jwt decrypt opens it, and what is inside can be verified", Exit.MALFORMED)
     accepted: Claims[None] | None = None
     header: Header | None = None
     try:
         header = headers.parse(split(text)[1])
-        keyset = _keys_for(header, keys)
+        keyset = keys.for_header(header)
         verifier = Verifier(
             keyset,
             issuer=issuers or Unchecked(),
@@ -122,15 +123,6 @@ def verify(
         unsaid = {"unchecked": left_out} if left_out else {}
         print_json({"verified": True, **unsaid, "header": header.members, "claims": claims})
     return Exit.OK
-
-
-def _keys_for(header: Header, options: KeyOptions) -> KeySet:
-    """The keys given, where one of them is for the header's algorithm."""
-    keys = KeySet(options.all(header.kid))
-    if not any(key.answers_to(header.alg) for key in keys):
-        have = ", ".join(sorted({key.algorithm.name for key in keys}))
-        raise UnknownKey(f"the header says {shown(header.alg)}, and no key given is for that (but for {have})")
-    return keys
 
 
 def _kind(name: str | None, header: Header, unchecked: bool) -> Kind:
