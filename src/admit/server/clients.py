@@ -1,4 +1,8 @@
-"""Who asks: a client by Basic or by post, never both (RFC 6749 2.3.1), or a user by bearer token (RFC 6750 2.1)."""
+"""Who asks: a client in exactly one of three ways, or a user by bearer token (RFC 6750 2.1).
+
+A client authenticates by Basic, by post (RFC 6749 2.3.1) or by an assertion (RFC 7523 2.2), and by one of them only: of
+two, one would go unchecked.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ from binascii import Error as BinasciiError
 from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from admit.errors import InsufficientScope, InvalidClient
+from admit.errors import InsufficientScope, InvalidClient, InvalidToken
 from admit.server.parsing import Parameters, RefusedRequest, header, read_form
+from admit.service.assertions import ClientAssertion
 from admit.service.clients import FIRST_PARTY
 from admit.tokens.bearer import headers_of, read_token
+from admit.tokens.client_assertion import ASSERTION_TYPE
+from admit.tokens.peek import peek
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,7 +29,7 @@ class Credentials(NamedTuple):
     """A client's id and secret as they came, not yet believed. Without a secret it claims to be a public client."""
 
     client_id: str
-    client_secret: str | None
+    client_secret: str | ClientAssertion | None
 
     def __repr__(self) -> str:
         return f"Credentials({self.client_id!r}, ...)"
@@ -36,6 +43,11 @@ def credentials(request: Request, parameters: Parameters) -> Credentials | None:
     """
     posted, secret = parameters.optional("client_id"), parameters.optional("client_secret")
     authorization = header(request, "authorization")
+    asserted = _assertion(parameters)
+    if asserted is not None:
+        if authorization is not None or secret is not None:
+            raise RefusedRequest("the client authenticates by an assertion and by a secret; one of them is enough")
+        return Credentials(posted or _subject(asserted), asserted)
     if authorization is None:
         if posted is None:
             if secret is not None:
@@ -48,8 +60,8 @@ def credentials(request: Request, parameters: Parameters) -> Credentials | None:
     return basic
 
 
-def required_credentials(request: Request, parameters: Parameters) -> tuple[str, str]:
-    """A confidential client's id and secret. Raises InvalidClient where either is missing."""
+def required_credentials(request: Request, parameters: Parameters) -> tuple[str, str | ClientAssertion]:
+    """A confidential client's id, and its secret or assertion. Raises InvalidClient where either is missing."""
     found = credentials(request, parameters)
     if found is None or found.client_secret is None:
         raise InvalidClient("the client did not authenticate")
@@ -68,6 +80,28 @@ def bearer(request: Request, verifier: Verifier[Any]) -> Claims[Any]:
     if claims.client_id != FIRST_PARTY:
         raise InsufficientScope("sessions are managed with a first-party token only")
     return claims
+
+
+def _assertion(parameters: Parameters) -> ClientAssertion | None:
+    kind, jwt = parameters.optional("client_assertion_type"), parameters.optional("client_assertion")
+    if kind is None and jwt is None:
+        return None
+    if kind is None or jwt is None:
+        raise RefusedRequest("client_assertion and client_assertion_type come together")
+    if kind != ASSERTION_TYPE:
+        raise InvalidClient("no such client_assertion_type is supported (RFC 7521 4.2.1)")
+    return ClientAssertion(jwt)
+
+
+def _subject(assertion: ClientAssertion) -> str:
+    """Whom an assertion speaks of, unverified: it says whose keys to verify it with (RFC 7521 4.2, client_id)."""
+    try:
+        subject = peek(assertion.jwt).claims.get("sub")
+    except InvalidToken:
+        raise InvalidClient("the client assertion cannot be read") from None
+    if not isinstance(subject, str) or not subject or "\0" in subject:
+        raise InvalidClient("the client assertion names no client")
+    return subject
 
 
 def _basic(authorization: str) -> Credentials:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from admit.jose.algorithms import ALGORITHMS
 from admit.server.errors import answer
 from admit.server.token import GRANTS
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 CACHED = {"Cache-Control": "public, max-age=300"}
 """Seconds a document may be reused: a standby key is published three times as long before it signs."""
 
-_METHODS = ["client_secret_basic", "client_secret_post"]
+_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+_ALGORITHMS = [row.name for row in ALGORITHMS.values() if not row.symmetric]
+"""What client assertions are signed with; a registered key has one of them, and only that."""
 
 
 async def metadata(context: Context, request: Request) -> Response:  # noqa: ARG001
@@ -34,6 +37,9 @@ async def metadata(context: Context, request: Request) -> Response:  # noqa: ARG
         "token_endpoint_auth_methods_supported": [*_METHODS, "none"],
         "revocation_endpoint_auth_methods_supported": [*_METHODS, "none"],
         "introspection_endpoint_auth_methods_supported": _METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": _ALGORITHMS,
+        "revocation_endpoint_auth_signing_alg_values_supported": _ALGORITHMS,
+        "introspection_endpoint_auth_signing_alg_values_supported": _ALGORITHMS,
         "revocations_uri": f"{base}/revocations",
         "revocations_jwks_uri": f"{base}/.well-known/revocations-jwks.json",
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from admit.tokens.client_assertion import ASSERTION_TYPE
+
 Json = dict[str, Any]
 
 
@@ -110,6 +112,8 @@ def _query(name: str, description: str, schema: Json) -> Json:
 _CLIENT: Json = {
     "client_id": _text("The client, where it does not authenticate by Basic."),
     "client_secret": _text("Its secret, where it does not authenticate by Basic."),
+    "client_assertion": _text("A JWT under the client's own key, in the place of a secret (RFC 7523 2.2)."),
+    "client_assertion_type": _text("Comes with it.", const=ASSERTION_TYPE),
 }
 _WANTED: Json = {
     "scope": _text("Scopes, separated by spaces; only among those granted."),

@@ -190,8 +190,8 @@ def _list(value: object) -> tuple[str, ...]:
     return tuple(_exactly(str, part).strip() for part in parts if part)
 
 
-def _duration(value: object) -> timedelta:
-    """Seconds as a number, or a number and a unit: 500ms, 30s, 10m, 12h, 30d."""
+def read_duration(value: object) -> timedelta:
+    """Seconds as a number, or a number and a unit: 500ms, 30s, 10m, 12h, 30d. Raises ValueError."""
     if isinstance(value, timedelta):
         return value
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", str(value)) if not isinstance(value, bool) else None
@@ -212,7 +212,7 @@ _READERS: Final[dict[str, Callable[[object], object]]] = {
     **dict.fromkeys(("data", "master_key_file", "tls_cert", "tls_key"), _path),
     **dict.fromkeys(("port", "followers", "followers_per_address", "workers"), _number),
     **dict.fromkeys(_LISTS, _list),
-    **dict.fromkeys(POLICY, _duration),
+    **dict.fromkeys(POLICY, read_duration),
     "reuse": _text,
     "sessions_per_user": _number,
 }

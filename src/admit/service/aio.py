@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from admit.service.cleanup import LIMIT
-from admit.service.clients import FIRST_PARTY
+from admit.service.clients import FIRST_PARTY, OVERLAP
 from admit.service.storage import POOL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
 
     from admit.service.accounts import Users
+    from admit.service.assertions import ClientAssertion
     from admit.service.clients import Clients
     from admit.service.facade import TokenService
     from admit.service.keys import Keys
@@ -63,7 +65,7 @@ class AsyncTokenService:
         password: str,
         *,
         client_id: str = FIRST_PARTY,
-        client_secret: str | None = None,
+        client_secret: str | ClientAssertion | None = None,
         audience: str | None = None,
         scope: str | None = None,
         device: str = "",
@@ -87,7 +89,7 @@ class AsyncTokenService:
         refresh_token: str,
         *,
         client_id: str = FIRST_PARTY,
-        client_secret: str | None = None,
+        client_secret: str | ClientAssertion | None = None,
         scope: str | None = None,
         audience: str | None = None,
         address: str = "",
@@ -104,18 +106,27 @@ class AsyncTokenService:
         )
 
     async def client_credentials(
-        self, client_id: str, client_secret: str, *, scope: str | None = None, audience: str | None = None
+        self,
+        client_id: str,
+        client_secret: str | ClientAssertion,
+        *,
+        scope: str | None = None,
+        audience: str | None = None,
     ) -> AccessToken:
         """See TokenService.client_credentials."""
         return await self._threads.run(
             self.sync.client_credentials, client_id, client_secret, scope=scope, audience=audience
         )
 
-    async def revoke(self, token: str, *, client_id: str = FIRST_PARTY, client_secret: str | None = None) -> None:
+    async def revoke(
+        self, token: str, *, client_id: str = FIRST_PARTY, client_secret: str | ClientAssertion | None = None
+    ) -> None:
         """See TokenService.revoke."""
         await self._threads.run(self.sync.revoke, token, client_id=client_id, client_secret=client_secret)
 
-    async def introspect(self, token: str, *, client_id: str, client_secret: str) -> dict[str, object]:
+    async def introspect(
+        self, token: str, *, client_id: str, client_secret: str | ClientAssertion
+    ) -> dict[str, object]:
         """See TokenService.introspect."""
         return await self._threads.run(self.sync.introspect, token, client_id=client_id, client_secret=client_secret)
 
@@ -234,6 +245,7 @@ class AsyncClients:
         scopes: Iterable[str] = (),
         confidential: bool = True,
         policy: SessionPolicy | None = None,
+        jwks: Mapping[str, Any] | str | bytes | None = None,
     ) -> NewClient:
         """See Clients.add."""
         return await self._threads.run(
@@ -244,7 +256,16 @@ class AsyncClients:
             scopes=scopes,
             confidential=confidential,
             policy=policy,
+            jwks=jwks,
         )
+
+    async def rotate_secret(self, client_id: str, *, overlap: timedelta = OVERLAP) -> NewClient:
+        """See Clients.rotate_secret."""
+        return await self._threads.run(self._clients.rotate_secret, client_id, overlap=overlap)
+
+    async def set_keys(self, client_id: str, jwks: Mapping[str, Any] | str | bytes) -> Client:
+        """See Clients.set_keys."""
+        return await self._threads.run(self._clients.set_keys, client_id, jwks)
 
     async def get(self, client_id: str) -> Client | None:
         """See Clients.get."""
@@ -258,7 +279,7 @@ class AsyncClients:
         """See Clients.disable."""
         await self._threads.run(self._clients.disable, client_id)
 
-    async def authenticate(self, client_id: str, client_secret: str | None) -> Client:
+    async def authenticate(self, client_id: str, client_secret: str | ClientAssertion | None) -> Client:
         """See Clients.authenticate."""
         return await self._threads.run(self._clients.authenticate, client_id, client_secret)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -16,13 +17,15 @@ from sqlalchemy import RowMapping, insert, select, update
 from admit import clock
 from admit.errors import InvalidClient, InvalidRequest, InvalidScope, InvalidTarget, UnauthorizedClient
 from admit.jose.encoding import b64url_encode
-from admit.service import audit, revocation
+from admit.service import assertions, audit, revocation
+from admit.service.assertions import ClientAssertion, Proven
 from admit.service.results import Client, NewClient
 from admit.service.schema import clients
-from admit.service.session_policy import SessionPolicy
+from admit.service.session_policy import SessionPolicy, milliseconds, must_be_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from admit.service.core import Core
     from admit.service.storage import Tx
@@ -32,6 +35,8 @@ FIRST_PARTY: Final = "client.first-party"
 SECRET_PREFIX: Final = "admit_cs_"  # noqa: S105 - what secret scanners look for
 PASSWORD, REFRESH, CREDENTIALS = "password", "refresh_token", "client_credentials"
 GRANTS: Final = frozenset((PASSWORD, REFRESH, CREDENTIALS))
+OVERLAP: Final = timedelta(hours=24)
+"""How long the secret before stays accepted: a day to bring the new one to every host."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749 3.3
 _AUDIENCE: Final = re.compile(r"[!-~]{1,256}")
@@ -52,12 +57,14 @@ class Clients:
         scopes: Iterable[str] = (),
         confidential: bool = True,
         policy: SessionPolicy | None = None,
+        jwks: Mapping[str, Any] | str | bytes | None = None,
     ) -> NewClient:
         """Add a client; its id is `client.` and the name, its secret is in the answer and nowhere else.
 
         grants: among password, refresh_token, client_credentials. audiences: the first is the default. policy: how its
-        sessions refresh and end; without it the service's own, also when that changes. Raises InvalidRequest where the
-        name is taken or something cannot be.
+        sessions refresh and end; without it the service's own, also when that changes. jwks: its public keys, with which
+        it authenticates instead of with a secret (private_key_jwt). Raises InvalidRequest where the name is taken or
+        something cannot be.
         """
         granted, given, scoped = frozenset(grants), tuple(audiences), frozenset(scopes)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -70,7 +77,9 @@ class Clients:
             raise InvalidRequest("client_credentials is for confidential clients only (RFC 6749 4.4)")
         if policy is not None and not policy.rotate and not confidential:
             raise InvalidRequest("a public client's refresh tokens rotate (RFC 9700 2.2.2)")
-        secret = SECRET_PREFIX + b64url_encode(clock.random_bytes(32)).decode() if confidential else None
+        if jwks is not None and not confidential:
+            raise InvalidRequest("a client that has keys is confidential")
+        secret = _fresh_secret() if confidential and jwks is None else None
         client = Client(
             id=PREFIX + name,
             confidential=confidential,
@@ -79,6 +88,7 @@ class Clients:
             scopes=scoped,
             policy=policy or self._core.first_party.policy,
             secret_hash=None if secret is None else _hash(secret),
+            jwks=None if jwks is None else assertions.read_keys(jwks),
         )
         taken = InvalidRequest("a client of that name exists")
         if client.id == FIRST_PARTY:
@@ -92,8 +102,67 @@ class Clients:
 
     def list(self) -> list[Client]:
         """All clients, the built-in one first."""
-        rows = self._core.read(lambda tx: tx.execute(select(clients).order_by(clients.c.id)).mappings().all())
-        return [self._core.first_party, *(read(row, self._core.first_party.policy) for row in rows)]
+        first = self._core.first_party
+
+        def query(tx: Tx) -> list[Client]:
+            rows = tx.execute(select(clients).order_by(clients.c.id)).mappings().all()
+            return [read(tx, row, first.policy) for row in rows]
+
+        return [first, *self._core.read(query)]
+
+    def rotate_secret(self, client_id: str, *, overlap: timedelta = OVERLAP) -> NewClient:
+        """Give a client a new secret; the one before is accepted for `overlap` more, and any earlier one no longer.
+
+        overlap: 0 where the old secret is known to others. Raises InvalidRequest for a client without a secret.
+        """
+        must_be_duration("overlap", overlap)
+        secret = _fresh_secret()
+
+        def change(tx: Tx) -> Client | None:
+            until = tx.now + milliseconds(overlap)
+            renewed = (
+                update(clients)
+                .where(clients.c.id == client_id, clients.c.secret_hash.is_not(None), clients.c.disabled_at.is_(None))
+                .values(
+                    previous_hash=clients.c.secret_hash if overlap else None,
+                    previous_until=until if overlap else None,
+                    secret_hash=_hash(secret),
+                )
+                .returning(clients.c.id)
+            )
+            if tx.execute(renewed).scalar() is None:
+                return None
+            audit.record(tx, "client.secret_rotated", client_id=client_id)
+            return find(tx, client_id, self._core.first_party)
+
+        client = self._core.write(change)
+        if client is None:
+            raise InvalidRequest("there is no such client, it is disabled, or it has no secret")
+        return NewClient(client=client, secret=secret)
+
+    def set_keys(self, client_id: str, jwks: Mapping[str, Any] | str | bytes) -> Client:
+        """Replace the public keys of a client that authenticates with a key; to rotate, give the old and the new one first.
+
+        Raises InvalidRequest for keys that cannot be used, and for a client without keys.
+        """
+        text = assertions.read_keys(jwks)
+
+        def change(tx: Tx) -> Client | None:
+            renewed = (
+                update(clients)
+                .where(clients.c.id == client_id, clients.c.jwks.is_not(None), clients.c.disabled_at.is_(None))
+                .values(jwks=text)
+                .returning(clients.c.id)
+            )
+            if tx.execute(renewed).scalar() is None:
+                return None
+            audit.record(tx, "client.keys_changed", client_id=client_id)
+            return find(tx, client_id, self._core.first_party)
+
+        client = self._core.write(change)
+        if client is None:
+            raise InvalidRequest("there is no such client, it is disabled, or it has no keys")
+        return client
 
     def disable(self, client_id: str) -> None:
         """Refuse the client from now on, and cut off its access tokens. Raises InvalidRequest for an unknown one."""
@@ -109,9 +178,10 @@ class Clients:
         if not self._core.write(change):
             raise InvalidRequest("there is no client of that id")
 
-    def authenticate(self, client_id: str, client_secret: str | None) -> Client:
-        """The client, if that is its secret. Raises InvalidClient (RFC 6749 2.3)."""
-        return authenticated(self.get(client_id), client_secret)
+    def authenticate(self, client_id: str, client_secret: str | ClientAssertion | None) -> Client:
+        """The client, if that is its secret or its assertion. Raises InvalidClient (RFC 6749 2.3, RFC 7523 2.2)."""
+        proof = proven(self._core, client_id, client_secret)
+        return authenticated(self.get(client_id), proof)
 
 
 def find(tx: Tx, client_id: str, first_party: Client) -> Client | None:
@@ -121,15 +191,33 @@ def find(tx: Tx, client_id: str, first_party: Client) -> Client | None:
     if not isinstance(client_id, str) or "\0" in client_id:
         return None
     row = tx.execute(select(clients).where(clients.c.id == client_id)).mappings().one_or_none()
-    return None if row is None else read(row, first_party.policy)
+    return None if row is None else read(tx, row, first_party.policy)
 
 
-def authenticated(client: Client | None, secret: str | None) -> Client:
-    """The client, if `secret` is its own; a public client has none. Raises InvalidClient."""
-    if client is None or client.disabled or (secret is not None) != client.confidential:
+def proven(core: Core, client_id: str, given: str | ClientAssertion | None) -> str | Proven | None:
+    """What `authenticated` takes: an assertion is verified and used up first, once for a whole call; the rest is as given.
+
+    Raises InvalidClient.
+    """
+    if not isinstance(given, ClientAssertion):
+        return given
+    client, now = core.read(lambda tx: (find(tx, client_id, core.first_party), tx.now))
+    return assertions.proof(core, client, now, given)
+
+
+def authenticated(client: Client | None, proof: str | Proven | None) -> Client:
+    """The client, if `proof` is a secret of its own, or its proven key; a public client has none. Raises InvalidClient."""
+    if client is None or client.disabled or (proof is not None) != client.confidential:
         raise InvalidClient("unknown or disabled client, or the wrong kind of authentication")
-    if secret is not None and not hmac.compare_digest(_hash(secret), client.secret_hash or b""):
-        raise InvalidClient("the client's secret is wrong")
+    if isinstance(proof, Proven):
+        if client.jwks is None or proof.client_id != client.id:
+            raise InvalidClient("the assertion proves another client")
+    elif proof is not None:
+        shown = _hash(proof)
+        # Both are always compared: how long it takes says nothing about which of them there are.
+        matches = [hmac.compare_digest(shown, known or b"") for known in (client.secret_hash, client.previous_hash)]
+        if not any(matches):
+            raise InvalidClient("the client's secret is wrong")
     return client
 
 
@@ -158,17 +246,22 @@ def granted_audience(client: Client, asked: str | None, default: str | None = No
     return audience
 
 
-def read(row: RowMapping, policy: SessionPolicy) -> Client:
+def read(tx: Tx, row: RowMapping, policy: SessionPolicy) -> Client:
     """A client from its row. policy: the service's, for one without its own."""
+    until = row["previous_until"]
+    overlaps = until is not None and tx.now < until
     return Client(
         id=row["id"],
-        confidential=row["secret_hash"] is not None,
+        confidential=row["secret_hash"] is not None or row["jwks"] is not None,
         grants=frozenset(row["grants"].split()),
         audiences=tuple(row["audiences"].split()),
         scopes=frozenset(row["scopes"].split()),
         policy=policy if row["policy"] is None else SessionPolicy.load(row["policy"]),
         disabled=row["disabled_at"] is not None,
         secret_hash=row["secret_hash"],
+        previous_hash=row["previous_hash"] if overlaps else None,
+        previous_until=until / 1000 if overlaps else None,
+        jwks=row["jwks"],
     )
 
 
@@ -176,6 +269,7 @@ def _insert(tx: Tx, client: Client, policy: SessionPolicy | None) -> None:
     values = {
         "id": client.id,
         "secret_hash": client.secret_hash,
+        "jwks": client.jwks,
         "grants": " ".join(sorted(client.grants)),
         "audiences": " ".join(client.audiences),
         "scopes": " ".join(sorted(client.scopes)),
@@ -184,6 +278,10 @@ def _insert(tx: Tx, client: Client, policy: SessionPolicy | None) -> None:
     }
     tx.execute(insert(clients), [values])
     audit.record(tx, "client.added", client_id=client.id)
+
+
+def _fresh_secret() -> str:
+    return SECRET_PREFIX + b64url_encode(clock.random_bytes(32)).decode()
 
 
 def _hash(secret: str) -> bytes:

@@ -26,6 +26,7 @@ from admit.service import (
     core as parts,
 )
 from admit.service.accounts import BuiltInUsers, Users, UserStore
+from admit.service.assertions import ClientAssertion
 from admit.service.clients import FIRST_PARTY, Clients
 from admit.service.follower import Follower
 from admit.service.keys import Keys
@@ -145,7 +146,7 @@ class TokenService:
         password: str,
         *,
         client_id: str = FIRST_PARTY,
-        client_secret: str | None = None,
+        client_secret: str | ClientAssertion | None = None,
         audience: str | None = None,
         scope: str | None = None,
         device: str = "",
@@ -173,7 +174,7 @@ class TokenService:
         refresh_token: str,
         *,
         client_id: str = FIRST_PARTY,
-        client_secret: str | None = None,
+        client_secret: str | ClientAssertion | None = None,
         scope: str | None = None,
         audience: str | None = None,
         address: str = "",
@@ -193,7 +194,12 @@ class TokenService:
         )
 
     def client_credentials(
-        self, client_id: str, client_secret: str, *, scope: str | None = None, audience: str | None = None
+        self,
+        client_id: str,
+        client_secret: str | ClientAssertion,
+        *,
+        scope: str | None = None,
+        audience: str | None = None,
     ) -> AccessToken:
         """An access token for a client itself (RFC 6749 4.4); its sub is the client's id.
 
@@ -201,14 +207,16 @@ class TokenService:
         """
         return login.client_credentials(self._core, client_id, client_secret, scope=scope, audience=audience)
 
-    def revoke(self, token: str, *, client_id: str = FIRST_PARTY, client_secret: str | None = None) -> None:
+    def revoke(
+        self, token: str, *, client_id: str = FIRST_PARTY, client_secret: str | ClientAssertion | None = None
+    ) -> None:
         """Revoke a token (RFC 7009): a refresh token of any generation with its session, an access token by its jti.
 
         Unknown tokens and other clients' are answered alike, with nothing. Raises InvalidClient.
         """
         tokens.revoke(self._core, self._any, token, self.clients.authenticate(client_id, client_secret))
 
-    def introspect(self, token: str, *, client_id: str, client_secret: str) -> dict[str, object]:
+    def introspect(self, token: str, *, client_id: str, client_secret: str | ClientAssertion) -> dict[str, object]:
         """The JSON object to answer (RFC 7662 2.2): {"active": False} for whatever is not this caller's to see.
 
         Raises InvalidClient; the first-party client is public and may not introspect.

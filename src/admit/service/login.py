@@ -11,6 +11,7 @@ from admit.service.results import AccessToken, TokenPair
 from admit.service.session_policy import milliseconds
 
 if TYPE_CHECKING:
+    from admit.service.assertions import ClientAssertion
     from admit.service.core import Core
     from admit.service.results import Client
     from admit.service.storage import Tx
@@ -24,14 +25,15 @@ def login(
     password: str,
     *,
     client_id: str,
-    client_secret: str | None,
+    client_secret: str | ClientAssertion | None,
     audience: str | None,
     scope: str | None,
     device: str,
     address: str,
 ) -> TokenPair:
     """A new session for a user who knows the password."""
-    client = clients.authenticated(_client(core, client_id), client_secret)
+    proof = clients.proven(core, client_id, client_secret)
+    client = clients.authenticated(_client(core, client_id), proof)
     clients.must_have(client, clients.PASSWORD)
     granted = clients.granted_scope(client.scopes, scope)
     meant_for = clients.granted_audience(client, audience)
@@ -110,11 +112,12 @@ def login(
 
 
 def client_credentials(
-    core: Core, client_id: str, client_secret: str, *, scope: str | None, audience: str | None
+    core: Core, client_id: str, client_secret: str | ClientAssertion, *, scope: str | None, audience: str | None
 ) -> AccessToken:
     """An access token for a client itself (RFC 6749 4.4, RFC 9068 2.2: the sub is the client's id)."""
+    proof = clients.proven(core, client_id, client_secret)
     client, now = core.read(lambda tx: (clients.find(tx, client_id, core.first_party), tx.now))
-    client = clients.authenticated(client, client_secret)
+    client = clients.authenticated(client, proof)
     clients.must_have(client, clients.CREDENTIALS)
     granted = clients.granted_scope(client.scopes, scope)
     meant_for = clients.granted_audience(client, audience)

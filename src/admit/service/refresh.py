@@ -12,6 +12,7 @@ from admit.service.session_policy import USER, milliseconds
 from admit.service.sessions import Outcome, Presented, Row, Windows
 
 if TYPE_CHECKING:
+    from admit.service.assertions import ClientAssertion
     from admit.service.core import Core
     from admit.service.refresh_token import RefreshToken
     from admit.service.storage import Tx
@@ -24,7 +25,7 @@ def refresh(
     text: str,
     *,
     client_id: str,
-    client_secret: str | None,
+    client_secret: str | ClientAssertion | None,
     scope: str | None,
     audience: str | None,
     address: str,
@@ -35,13 +36,14 @@ def refresh(
     and only then the swap. So neither a bad request nor a failed signer uses a token up.
     """
     old = parse(core, text)
+    proof = clients.proven(core, client_id, client_secret)
 
     def look(tx: Tx) -> tuple[Client | None, Row | None, int]:
         return clients.find(tx, client_id, core.first_party), sessions.find(tx, old.session_id), tx.now
 
     for _ in range(_ATTEMPTS):
         client, row, now = core.read(look)
-        client = clients.authenticated(client, client_secret)
+        client = clients.authenticated(client, proof)
         clients.must_have(client, clients.REFRESH)
         if row is None:
             raise InvalidGrant("there is no such session")

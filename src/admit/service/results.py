@@ -74,11 +74,22 @@ class Client:
     """How its sessions refresh and end: its own, or the service's."""
     disabled: bool = False
     secret_hash: bytes | None = field(default=None, repr=False)
+    previous_hash: bytes | None = field(default=None, repr=False)
+    """Of the secret before, as long as it is accepted."""
+    previous_until: float | None = None
+    """Until when that is, in seconds since 1970."""
+    jwks: str | None = field(default=None, repr=False)
+    """The public keys of a client that authenticates with a key, as a JWK Set."""
+
+    @property
+    def auth_method(self) -> str:
+        """How it authenticates: `private_key_jwt`, `client_secret` (Basic or post), or `none` (RFC 7591 2)."""
+        return "private_key_jwt" if self.jwks else "client_secret" if self.secret_hash else "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewClient:
-    """A client just added, and its secret, which is shown this once and stored only as a hash."""
+    """A client and its new secret, which is shown this once and stored only as a hash; None for one without."""
 
     client: Client
     secret: str | None = field(repr=False)

@@ -39,7 +39,10 @@ clients: Final = Table(
     "admit_clients",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("secret_hash", LargeBinary),  # NULL for a public client
+    Column("secret_hash", LargeBinary),  # NULL for a public client, and for one with keys
+    Column("previous_hash", LargeBinary),  # of the secret before, accepted until then
+    Column("previous_until", BigInteger),
+    Column("jwks", Text),  # the public keys of a client that authenticates by private_key_jwt
     Column("grants", Text, nullable=False),
     Column("audiences", Text, nullable=False),
     Column("scopes", Text, nullable=False),
@@ -129,6 +132,14 @@ keys: Final = Table(
     Column("retiring_at", BigInteger),
     Column("ended_at", BigInteger),
     UniqueConstraint("use", "alg", "ordinal", name="admit_keys_ordinal"),
+)
+
+assertions: Final = Table(
+    "admit_assertions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # of the client's id and the jti of an assertion it has used
+    Column("exp", BigInteger, nullable=False),
+    Index("admit_assertions_exp", "exp"),
 )
 
 secrets: Final = Table(
