@@ -66,6 +66,7 @@ def test_every_step_finds_its_rows_by_an_index(service: TokenService) -> None:
         "admit_revocations_exp",
         "admit_audit_at",
         "admit_devices_seen",
+        "admit_assertions_exp",
     )
     for name, plan in zip(names, service._core.write(plans), strict=True):
         assert name in plan

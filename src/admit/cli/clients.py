@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.group import Group
 from admit.cli.input import read_bytes
 from admit.cli.output import for_people, json_option, note, print_json, print_sections, safe
 from admit.cli.store import GROUP, print_table, service_of, where
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from admit.service.results import Client, NewClient
 
 
-@click.group(context_settings=GROUP)
+@click.group(cls=Group, context_settings=GROUP)
 def clients() -> None:
     """Who may ask for tokens."""
 

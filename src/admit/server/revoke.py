@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 async def revoke(context: Context, request: Request) -> Response:
-    """200 for every token, known or not (RFC 7009 2.2); token_type_hint is not needed: the two look nothing alike."""
+    """200 for the client's own token and for what is none (RFC 7009 2.2); another client's is refused.
+
+    token_type_hint is not needed, and a wrong one not an error (2.1): the two sorts look nothing alike, and both can be
+    revoked, so that unsupported_token_type never arises.
+    """
     parameters = await read_body(request)
     client_id, client_secret = credentials(request, parameters) or (FIRST_PARTY, None)
     await context.calls.revoke(parameters.required("token"), client_id=client_id, client_secret=client_secret)

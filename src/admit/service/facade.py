@@ -212,7 +212,7 @@ class TokenService:
     ) -> None:
         """Revoke a token (RFC 7009): a refresh token of any generation with its session, an access token by its jti.
 
-        Unknown tokens and other clients' are answered alike, with nothing. Raises InvalidClient.
+        What is no token is answered with nothing. Raises InvalidGrant for another client's token, and InvalidClient.
         """
         tokens.revoke(self._core, self._any, token, self.clients.authenticate(client_id, client_secret))
 

@@ -20,7 +20,10 @@ _INACTIVE: dict[str, object] = {"active": False}
 
 
 def revoke(core: Core, verifier: Verifier[Any], token: str, client: Client) -> None:
-    """RFC 7009 2.1: an authenticated client's own token. Anything else is answered alike, with nothing."""
+    """RFC 7009 2.1: an authenticated client's own token; what is no token, or no longer one, is answered with nothing.
+
+    Raises InvalidGrant for another client's token, which stays as it is.
+    """
     if refresh_token.like(token):
         end_by_token(core, token, "revoked", client)
         return
@@ -29,7 +32,9 @@ def revoke(core: Core, verifier: Verifier[Any], token: str, client: Client) -> N
     except InvalidToken:
         return
     jti = claims.jti
-    if claims.client_id != client.id or jti is None:
+    if claims.client_id != client.id:
+        raise _anothers()
+    if jti is None:
         return
 
     def change(tx: Tx) -> None:
@@ -40,7 +45,10 @@ def revoke(core: Core, verifier: Verifier[Any], token: str, client: Client) -> N
 
 
 def end_by_token(core: Core, token: str, why: str, client: Client | None = None) -> None:
-    """End the session of a refresh token of any generation, if it is the client's (None: whoever's); else silent."""
+    """End the session of a refresh token of any generation; silent for what is none.
+
+    client: whose it must be, None: whoever's. Raises InvalidGrant where it is another's.
+    """
     try:
         shown = parse(core, token)
     except InvalidGrant:
@@ -48,10 +56,17 @@ def end_by_token(core: Core, token: str, why: str, client: Client | None = None)
 
     def change(tx: Tx) -> None:
         row = sessions.find(tx, shown.session_id)
-        if row is not None and (client is None or row.client_id == client.id):
+        if row is not None:
+            if client is not None and row.client_id != client.id:
+                raise _anothers()
             sessions.end(tx, row.id, why)
 
     core.write(change)
+
+
+def _anothers() -> InvalidGrant:
+    """RFC 6749 5.2: "was issued to another client"."""
+    return InvalidGrant("the token was issued to another client, which alone may revoke it (RFC 7009 2.1)")
 
 
 def introspect(core: Core, verifier: Verifier[Any], token: str, client: Client) -> dict[str, object]:
@@ -66,7 +81,7 @@ def introspect(core: Core, verifier: Verifier[Any], token: str, client: Client) 
         return dict(_INACTIVE)
     if claims.client_id != client.id and set(claims.aud).isdisjoint(client.audiences):
         return dict(_INACTIVE)
-    return {"active": True, "token_type": "Bearer", **{k: v for k, v in claims.raw.items() if k != "active"}}
+    return {**claims.raw, "active": True, "token_type": "Bearer"}  # last: no claim of a user's speaks for the service
 
 
 def _introspect_refresh(core: Core, token: str, client: Client) -> dict[str, object]:
