@@ -16,6 +16,9 @@ from admit.service.session_policy import milliseconds
 from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener
 
 
+_RETIRED_AFTER = Policy().key_reload + Policy().clock_skew + Policy().leeway + Policy().access_lifetime
+
+
 def _states(service: TokenService) -> list[str]:
     return [key.state for key in service.keys.list() if key.use == "access"]
 
@@ -62,7 +65,7 @@ def test_keys_rotate_and_retire_by_themselves_one_step_a_run(
         assert service.keys.step() is True
     assert service.keys.step() is False
     assert _states(service) == ["retiring", "active", "pending"]
-    clock.forward(milliseconds(Policy().key_reload + Policy().leeway + Policy().access_lifetime) - 1)
+    clock.forward(milliseconds(_RETIRED_AFTER) - 1)
     assert service.keys.step() is False
     clock.forward(1)
     assert service.keys.step() is True

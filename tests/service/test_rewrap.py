@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from admit.errors import ConfigurationError
-from admit.service import keys
+from admit.service import rewrap
 from tests.service.conftest import MASTER, PASSWORD, Opener
 
 NEW = bytes(range(32, 64))
@@ -40,7 +40,7 @@ def test_every_secret_moves_to_the_new_master_key_and_sessions_go_on(opened: Ope
 def test_a_rewrap_cut_short_leaves_both_readable_and_goes_on(opened: Opener, url: str) -> None:
     opened(master_key=MASTER)
     both = opened(master_key=BOTH)
-    both._core.write(lambda tx: keys.rewrap(tx, both._core.master, 3))  # and then the process died
+    both._core.write(lambda tx: rewrap.rewrap(tx, both._core.master, 3))  # and then the process died
     assert _versions(url) == {1, 2}
     again = opened(master_key=BOTH)
     again.users.add("alice", PASSWORD)

@@ -6,6 +6,8 @@
 
 pending: published, not signing yet, so that every verifier holds it before it is needed. active: signs. retiring: only
 verifies, until the last token it signed has expired. retired: gone from the JWKS. revoked: cut off by hand, for good.
+Each algorithm has keys of its own, and always a pending one, its standby; where an algorithm is given up, its standby goes
+from pending to retired.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class State(StrEnum):
 
 
 NEXT: Final[dict[State, frozenset[State]]] = {
-    State.PENDING: frozenset((State.ACTIVE, State.REVOKED)),
+    State.PENDING: frozenset((State.ACTIVE, State.RETIRED, State.REVOKED)),
     State.ACTIVE: frozenset((State.RETIRING, State.REVOKED)),
     State.RETIRING: frozenset((State.RETIRED, State.REVOKED)),
     State.RETIRED: frozenset((State.REVOKED,)),
@@ -66,7 +68,7 @@ class Timing:
     published: int
     """How long a key is published before it signs: JWKS max-age, reload and skew."""
     retire_after: int
-    """How long it verifies after it stopped signing: reload, the longest life it signed, and leeway."""
+    """How long it verifies after it stopped signing: reload, the longest life it signed, leeway and skew."""
 
 
 class Action(StrEnum):
@@ -75,9 +77,13 @@ class Action(StrEnum):
     ADD = "add"
     """Add a pending key."""
     ACTIVATE = "activate"
-    """The pending key begins to sign; nothing signed before it."""
+    """The pending key begins to sign; no key of its algorithm did."""
     ROTATE = "rotate"
     """The active key starts retiring and the pending one signs, in one transaction."""
+    STOP = "stop"
+    """The active key of an algorithm that nobody signs with any more starts retiring."""
+    WITHDRAW = "withdraw"
+    """The standby of such an algorithm leaves the JWKS without ever having signed."""
     RETIRE = "retire"
     """A retiring key leaves the JWKS."""
 
@@ -92,35 +98,87 @@ class Step:
     successor: str = ""
 
 
-def next_step(keys: Sequence[KeyTimes], now: int, timing: Timing) -> Step | None:
-    """The one step due for the keys of one algorithm, or None. After months asleep a service catches up by steps."""
-    active, pending = _one(keys, State.ACTIVE), _one(keys, State.PENDING)
-    if pending is None:
-        return Step(Action.ADD, ordinal=max((key.ordinal for key in keys), default=0) + 1)
-    if active is None:
-        return Step(Action.ACTIVATE, successor=pending.kid)
-    if now >= (active.active_at or 0) + timing.lifetime and wait_before_rotation(keys, now, timing) == 0:
-        return rotation(keys)
+def next_step(
+    keys: Sequence[KeyTimes], now: int, timing: Timing, *, wanted: bool = True, covered: bool = False
+) -> Step | None:
+    """The one step due for the keys of one algorithm, or None. After months asleep a service catches up by steps.
+
+    wanted: whether the service is to sign with this algorithm. covered: whether others sign for as long as it does not.
+    """
+    active, standbys = _active(keys), _standbys(keys)
+    if wanted:
+        if not standbys:
+            return Step(Action.ADD, ordinal=next_ordinal(keys))
+        if active is None:
+            if not covered:  # nothing else can sign: of those at hand, the one that most verifiers hold
+                return Step(Action.ACTIVATE, successor=standbys[0].kid)
+            if now >= standbys[-1].created_at + timing.published:
+                return Step(Action.ACTIVATE, successor=standbys[-1].kid)
+        elif (due := rotation_due(keys, timing)) is not None and now >= due:
+            return rotation(keys)
+    elif covered:
+        # A process that still wants it would have rotated by now: so nobody does, and no process argues with another.
+        given_up = timing.lifetime + timing.published
+        if active is not None and now >= (active.active_at or 0) + given_up:
+            return Step(Action.STOP, kid=active.kid)
+        if active is None and standbys and now >= standbys[0].created_at + given_up:
+            return Step(Action.WITHDRAW, kid=standbys[0].kid)
     for key in keys:
-        if key.state is State.RETIRING and now >= (key.retiring_at or 0) + timing.retire_after:
+        if key.state is State.RETIRING and now >= retirement_due(key, timing):
             return Step(Action.RETIRE, kid=key.kid)
     return None
 
 
 def rotation(keys: Sequence[KeyTimes]) -> Step | None:
-    """The step that rotates now, whatever the age of the keys; None without a standby and an active key."""
-    active, pending = _one(keys, State.ACTIVE), _one(keys, State.PENDING)
-    return Step(Action.ROTATE, kid=active.kid, successor=pending.kid) if active and pending else None
+    """The step that rotates now, whatever the age of the keys; None without a standby and an active key.
+
+    The newest standby is next: one that was imported goes before the one that was there.
+    """
+    active, standbys = _active(keys), _standbys(keys)
+    return Step(Action.ROTATE, kid=active.kid, successor=standbys[-1].kid) if active and standbys else None
+
+
+def removal(keys: Sequence[KeyTimes]) -> Step | None:
+    """The step that takes an algorithm out of use now; None where it is."""
+    active, standbys = _active(keys), _standbys(keys)
+    if active is not None:
+        return Step(Action.STOP, kid=active.kid)
+    return Step(Action.WITHDRAW, kid=standbys[0].kid) if standbys else None
 
 
 def wait_before_rotation(keys: Sequence[KeyTimes], now: int, timing: Timing) -> int:
     """Milliseconds until every verifier holds the standby; 0 where rotating locks nobody out."""
-    active, pending = _one(keys, State.ACTIVE), _one(keys, State.PENDING)
-    if active is None or pending is None or pending.created_at <= active.created_at:
-        return 0  # whoever has a JWKS with the active key has the standby in it: they were published together
-    return max(0, pending.created_at + timing.published - now)
+    active, standbys = _active(keys), _standbys(keys)
+    return max(0, _held_everywhere(active, standbys[-1], timing) - now) if active and standbys else 0
 
 
-def _one(keys: Sequence[KeyTimes], state: State) -> KeyTimes | None:
-    found = [key for key in keys if key.state is state]
-    return min(found, key=lambda key: key.ordinal) if found else None
+def rotation_due(keys: Sequence[KeyTimes], timing: Timing) -> int | None:
+    """When the active key of one algorithm is to be rotated; None without one, or without a standby."""
+    active, standbys = _active(keys), _standbys(keys)
+    if active is None or not standbys:
+        return None
+    return max((active.active_at or 0) + timing.lifetime, _held_everywhere(active, standbys[-1], timing))
+
+
+def retirement_due(key: KeyTimes, timing: Timing) -> int:
+    """When a retiring key has no unexpired token left."""
+    return (key.retiring_at or 0) + timing.retire_after
+
+
+def next_ordinal(keys: Sequence[KeyTimes]) -> int:
+    """That of the next key to add."""
+    return max((key.ordinal for key in keys), default=0) + 1
+
+
+def _held_everywhere(active: KeyTimes, standby: KeyTimes, timing: Timing) -> int:
+    if standby.created_at <= active.created_at:
+        return 0  # whoever has a JWKS with the active key has the standby in it: it was there before, or with it
+    return standby.created_at + timing.published
+
+
+def _active(keys: Sequence[KeyTimes]) -> KeyTimes | None:
+    return next((key for key in keys if key.state is State.ACTIVE), None)
+
+
+def _standbys(keys: Sequence[KeyTimes]) -> list[KeyTimes]:
+    return sorted((key for key in keys if key.state is State.PENDING), key=lambda key: key.ordinal)

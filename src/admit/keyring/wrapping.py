@@ -36,20 +36,23 @@ class MasterKeys:
         self._ciphers = {version: AESGCM(key) for version, key in keys.items()}
         self.newest = max(keys)
 
-    def wrap(self, kind: str, name: str, secret: bytes) -> bytes:
-        """The secret, encrypted. `kind` and `name` say what it is, so that no row can stand in for another."""
-        nonce = clock.random_bytes(_NONCE)
-        version = self.newest.to_bytes(2)
-        return version + nonce + self._ciphers[self.newest].encrypt(nonce, secret, _context(version, kind, name))
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Every version there is."""
+        return tuple(sorted(self._ciphers))
+
+    def wrap(self, kind: str, name: str, secret: bytes, *, version: int | None = None) -> bytes:
+        """The secret, encrypted. `kind` and `name` say what it is, so that no row can stand in for another.
+
+        version: of the master key; the newest by default. Raises ConfigurationError for one that was not given.
+        """
+        chosen = self.newest if version is None else version
+        nonce, head = clock.random_bytes(_NONCE), chosen.to_bytes(2)
+        return head + nonce + self._cipher(chosen).encrypt(nonce, secret, _context(head, kind, name))
 
     def unwrap(self, kind: str, name: str, wrapped: bytes) -> bytes:
         """What `wrap` was given. Raises ConfigurationError where the master key is not the one that wrapped it."""
-        version = int.from_bytes(wrapped[:2])
-        cipher = self._ciphers.get(version)
-        if cipher is None:
-            raise ConfigurationError(
-                f"the database holds secrets under master key version {version}, which was not given"
-            )
+        cipher = self._cipher(int.from_bytes(wrapped[:2]))
         nonce, sealed = wrapped[2 : 2 + _NONCE], wrapped[2 + _NONCE :]
         try:
             return cipher.decrypt(nonce, sealed, _context(wrapped[:2], kind, name))
@@ -61,6 +64,14 @@ class MasterKeys:
     def version_of(self, wrapped: bytes) -> int:
         """Under which version a secret lies; below `newest`, it is due for rewrapping."""
         return int.from_bytes(wrapped[:2])
+
+    def _cipher(self, version: int) -> AESGCM:
+        cipher = self._ciphers.get(version)
+        if cipher is None:
+            raise ConfigurationError(
+                f"the database holds secrets under master key version {version}, which was not given"
+            )
+        return cipher
 
     def __repr__(self) -> str:
         return f"<MasterKeys versions {sorted(self._ciphers)}>"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from admit.server.endpoint import Context
 
 CACHED = {"Cache-Control": "public, max-age=300"}
-"""Seconds a document may be reused: a standby key is published three times as long before it signs."""
+"""Seconds a document may be reused."""
 
 _METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 _ALGORITHMS = [row.name for row in ALGORITHMS.values() if not row.symmetric]
@@ -48,9 +48,13 @@ async def metadata(context: Context, request: Request) -> Response:  # noqa: ARG
 
 async def jwks(context: Context, request: Request) -> Response:  # noqa: ARG001
     """The keys that access tokens are verified with."""
-    return answer(await context.calls.jwks(), headers=CACHED)
+    return answer(await context.calls.jwks(), headers=_cached_keys(context))
 
 
 async def feed_jwks(context: Context, request: Request) -> Response:  # noqa: ARG001
     """The keys that sign the revocation feed and nothing else."""
-    return answer(await context.calls.feed_jwks(), headers=CACHED)
+    return answer(await context.calls.feed_jwks(), headers=_cached_keys(context))
+
+
+def _cached_keys(context: Context) -> dict[str, str]:
+    return {"Cache-Control": f"public, max-age={context.service.policy.jwks_max_age}"}

@@ -57,7 +57,7 @@ def check(settings: Settings) -> None:
     try:
         if settings.trusted_proxy:
             parse_networks(settings.trusted_proxy)
-        symmetric = algorithm(settings.algorithm).symmetric
+        symmetric = any(algorithm(name).symmetric for name in (settings.algorithm, *settings.by_audience.values()))
     except ConfigurationError as error:
         raise CannotServe("unsafe", str(error)) from None
     if symmetric:
@@ -116,6 +116,7 @@ def open_service(settings: Settings, issuer: str | None = None) -> TokenService:
             scopes=settings.scopes,
             master_key=settings.master_key,
             algorithm=settings.algorithm,
+            algorithms=settings.by_audience,
             policy=settings.policy,
         )
     except WrongRevision as error:

@@ -42,6 +42,7 @@ class Settings:
     database: str = ""
     master_key_file: Path | None = None
     algorithm: str = "ES256"
+    algorithms: tuple[str, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
     trusted_proxy: tuple[str, ...] = ()
@@ -62,6 +63,16 @@ class Settings:
     def master_key(self) -> Path:
         """The master key's file, with the default filled in."""
         return self.master_key_file or self.data / "master.key"
+
+    @property
+    def by_audience(self) -> dict[str, str]:
+        """The algorithm for each audience that has one of its own. Raises ConfigurationError."""
+        parts = [each.rpartition("=") for each in self.algorithms]
+        if not all(audience and alg for audience, _, alg in parts):
+            raise ConfigurationError("algorithms is a list of AUDIENCE=ALG, such as legacy=RS256")
+        if len({audience for audience, _, _ in parts}) < len(parts):
+            raise ConfigurationError("algorithms names an audience twice")
+        return {audience: alg for audience, _, alg in parts}
 
     def shown(self) -> dict[str, object]:
         """Every setting as `--print-config` shows it: TOML's types, and no password."""
@@ -99,6 +110,7 @@ HELP: Final = {
     "database": "an SQLAlchemy URL; by default SQLite in the data folder",
     "master_key_file": "the file of the master key; by default master.key in the data folder",
     "algorithm": "what access tokens are signed with",
+    "algorithms": "AUDIENCE=ALG: what tokens for that audience are signed with instead",
     "tls_cert": "the certificate chain, PEM",
     "tls_key": "its private key, PEM",
     "trusted_proxy": "the network (CIDR) of the proxy that terminates TLS",
@@ -118,6 +130,7 @@ HELP: Final = {
     "key_lifetime": "how long a key signs",
     "key_published": "how long a standby key is published before it signs",
     "key_reload": "no process signs from a view of the keys older than this",
+    "clock_skew": "by how much the clocks of any two hosts may differ",
     "leeway": "the greatest leeway that verifiers give",
     "feed_limit": "how old the list of revocations may be that is still believed",
     "kept": "how long the audit trail is kept",
@@ -206,7 +219,7 @@ def _exactly(kind: type[Any], value: object) -> Any:
     return value
 
 
-_LISTS: Final = frozenset(("audience", "scopes", "trusted_proxy"))
+_LISTS: Final = frozenset(("algorithms", "audience", "scopes", "trusted_proxy"))
 _READERS: Final[dict[str, Callable[[object], object]]] = {
     **dict.fromkeys(OWN, _text),
     **dict.fromkeys(("data", "master_key_file", "tls_cert", "tls_key"), _path),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
 
+    from admit.jose.keys import Key
     from admit.service.accounts import Users
     from admit.service.assertions import ClientAssertion
     from admit.service.clients import Clients
@@ -294,13 +295,25 @@ class AsyncKeys:
         """See Keys.list."""
         return await self._threads.run(self._keys.list)
 
-    async def rotate(self, *, force: bool = False) -> SigningKey:
+    async def rotate(self, alg: str | None = None, *, force: bool = False) -> SigningKey:
         """See Keys.rotate."""
-        return await self._threads.run(self._keys.rotate, force=force)
+        return await self._threads.run(self._keys.rotate, alg, force=force)
+
+    async def add(self, key: Key) -> SigningKey:
+        """See Keys.add."""
+        return await self._threads.run(self._keys.add, key)
+
+    async def retire(self, alg: str) -> None:
+        """See Keys.retire."""
+        await self._threads.run(self._keys.retire, alg)
 
     async def revoke(self, kid: str) -> None:
         """See Keys.revoke."""
         await self._threads.run(self._keys.revoke, kid)
+
+    async def rotate_mac(self) -> None:
+        """See Keys.rotate_mac."""
+        await self._threads.run(self._keys.rotate_mac)
 
     async def rewrap(self) -> int:
         """See Keys.rewrap."""

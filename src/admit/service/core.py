@@ -31,7 +31,10 @@ class Core:
     follower: Follower
     master: MasterKeys
     issuer: str
-    algorithm: str
+    algorithms: tuple[str, ...]
+    """What the service signs with, the default first."""
+    by_audience: Mapping[str, str]
+    """The algorithm for an audience that has one of its own."""
     policy: Policy
     clock: Clock
     first_party: Client
@@ -81,7 +84,9 @@ class Core:
                 raise InvalidGrant("the session is over")
             lifetime = min(lifetime, left)
             expires_at = int(self.clock()) + left  # told relatively: the database's clock may differ from this host's
-        token = self.follower.view().signer.sign(
+        view = self.follower.view()
+        alg = view.access.algorithm(self.by_audience.get(audience, self.algorithms[0]), self.algorithms[0])
+        token = view.signers[alg].sign(
             sub=sub,
             client_id=client_id,
             audience=audience,

@@ -14,11 +14,12 @@ from admit.service import (
     cleanup,
     clients,
     feed,
-    keys,
+    keystore,
     login,
     migrations,
     passwords,
     refresh,
+    rewrap,
     sessions,
     tokens,
 )
@@ -57,7 +58,8 @@ class TokenService:
     claims: called with the sub at login and refresh, answers further claims for the access token.
     master_key: 32 bytes, {version: 32 bytes} (the highest wraps), or the path of a file; without it, on SQLite, a file
     beside the database (`auth.db.key`, mode 0600). A missing file is made only while the database holds no secrets.
-    algorithm: of access tokens; asymmetric only, since with HMAC every verifier could mint.
+    algorithm: of access tokens; asymmetric only, since with HMAC every verifier could mint. algorithms: of tokens for
+    certain audiences, where it differs: {"legacy": "RS256"}. A new one signs once its key is published for long enough.
     on_event: called with each AuditEvent after its transaction committed; its exceptions are swallowed.
     clock: for tests; without it, the database's own clock decides.
 
@@ -76,13 +78,18 @@ class TokenService:
         claims: Callable[[str], Mapping[str, object]] | None = None,
         master_key: bytes | Mapping[int, bytes] | Path | None = None,
         algorithm: str = "ES256",
+        algorithms: Mapping[str, str] | None = None,
         policy: Policy = _DEFAULT,
         on_event: Callable[[AuditEvent], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         if not isinstance(issuer, str) or not issuer:
             raise ConfigurationError("issuer is a non-empty string")
-        if algorithm_row(algorithm).symmetric:
+        by_audience = dict(algorithms or {})
+        if not all(isinstance(name, str) and name for name in by_audience):
+            raise ConfigurationError("algorithms names an algorithm for each audience: {'legacy': 'RS256'}")
+        signing = tuple(dict.fromkeys((algorithm, *by_audience.values())))
+        if any(algorithm_row(name).symmetric for name in signing):
             raise ConfigurationError("the service signs with key pairs only: with HMAC every verifier could mint")
         audiences = (audience,) if isinstance(audience, str) else tuple(audience)
         if not audiences or not all(isinstance(item, str) and item for item in audiences):
@@ -100,11 +107,13 @@ class TokenService:
         self._storage = storage = Storage(database, clock)
         try:
             migrations.prepare(storage)
-            master = master_keys(master_key, storage, needed=storage.read(keys.wrapped_rows))
-            ready = {alg: Key.generate(alg) for _, alg in keys.uses(algorithm)}  # outside: RSA takes 100 ms and more
+            laid = storage.read(keystore.laid)
+            master = master_keys(master_key, storage, needed=storage.read(rewrap.anything))
+            storage.read(lambda tx: rewrap.must_open(tx, master))
+            ready = {} if laid else {alg: Key.generate(alg) for alg in signing}  # outside: RSA takes 100 ms and more
             storage.write(
-                lambda tx: keys.lay(
-                    tx, master, algorithm, policy, lambda alg: ready.pop(alg, None) or Key.generate(alg)
+                lambda tx: keystore.lay(
+                    tx, master, signing, policy, lambda alg: ready.pop(alg, None) or Key.generate(alg)
                 )
             )
         except BaseException:
@@ -114,7 +123,6 @@ class TokenService:
             storage,
             master,
             issuer=issuer,
-            algorithm=algorithm,
             policy=policy,
             clock=self._clock,
             chores=self._chores,
@@ -125,7 +133,8 @@ class TokenService:
             follower=follower,
             master=master,
             issuer=issuer,
-            algorithm=algorithm,
+            algorithms=signing,
+            by_audience=by_audience,
             policy=policy,
             clock=self._clock,
             first_party=first_party,
@@ -252,8 +261,8 @@ class TokenService:
         return self._core.write(lambda tx: sessions.end_others(tx, sub, session_id))
 
     def jwks(self) -> dict[str, Any]:
-        """The JWK Set of access-token keys (RFC 7517 5), from memory."""
-        return self._core.follower.current().to_jwks()
+        """The JWK Set of access-token keys (RFC 7517 5), from memory; never one that is older than the key reload interval."""
+        return self._core.follower.view().access.published.to_jwks()
 
     def feed_jwks(self) -> dict[str, Any]:
         """The JWK Set of the key that signs only the revocation feed."""
@@ -315,5 +324,4 @@ class TokenService:
         )
 
     def _chores(self) -> bool:
-        self.keys.step()
-        return cleanup.sweep(self.cleanup)
+        return self.keys.step() | cleanup.sweep(self.cleanup)

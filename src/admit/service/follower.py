@@ -7,17 +7,18 @@ lazily in each process, by process id, since servers fork; where it is dead or l
 from __future__ import annotations
 
 import os
+from math import inf
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from admit.clock import Clock, monotonic
 from admit.errors import AdmitError, KeysUnavailable, RevocationsUnavailable, StorageUnavailable
-from admit.service import keys, revocation
+from admit.service import keystore, revocation, ring, token_secrets
 from admit.tokens.revocation import Entry, RevocationSet
 from admit.tokens.signer import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from admit.jose.keyset import KeySet
     from admit.keyring.wrapping import MasterKeys
@@ -34,12 +35,20 @@ _SOON: Final = 1.0  # the same, while there is more to clean up
 class View:
     """Everything read at one moment."""
 
-    __slots__ = ("access", "entries", "feed", "head", "revoked", "secrets", "signer")
+    __slots__ = ("access", "entries", "feed", "head", "revoked", "secrets", "signers", "turns")
 
     def __init__(
-        self, head: revocation.Head, access: keys.Ring, feed: keys.Ring, secrets: keys.Secrets, signer: Signer
+        self,
+        head: revocation.Head,
+        access: ring.Ring,
+        feed: ring.Ring,
+        secrets: token_secrets.Secrets,
+        signers: Mapping[str, Signer],
+        turns: float,
     ) -> None:
-        self.head, self.access, self.feed, self.secrets, self.signer = head, access, feed, secrets, signer
+        self.head, self.access, self.feed, self.secrets, self.signers = head, access, feed, secrets, signers
+        self.turns = turns
+        """When the keys are to be read anew although nobody changed them, in seconds of the monotonic clock."""
         self.entries: list[Entry] = []
         self.revoked = RevocationSet()
 
@@ -53,19 +62,12 @@ class Follower:
         master: MasterKeys,
         *,
         issuer: str,
-        algorithm: str,
         policy: Policy,
         clock: Clock,
         chores: Callable[[], bool],
     ) -> None:
         self._storage, self._master = storage, master
-        self._issuer, self._algorithm, self._policy, self._clock, self._chores = (
-            issuer,
-            algorithm,
-            policy,
-            clock,
-            chores,
-        )
+        self._issuer, self._policy, self._clock, self._chores = issuer, policy, clock, chores
         self._view: View | None = None
         self._heard = self._tried = 0.0
         self._thread: Thread | None = None
@@ -143,14 +145,12 @@ class Follower:
         self._thread = None
 
     def _follow(self, ended: Event) -> None:
-        due = monotonic() + _CHORES
+        due = monotonic() + min(_CHORES, self._reload)
         while not ended.wait(_PERIOD):
             try:
                 self.look()
                 if monotonic() > due:
-                    due = monotonic() + _CHORES
-                    if self._chores():
-                        due = monotonic() + _SOON
+                    due = monotonic() + min(_SOON if self._chores() else _CHORES, self._reload)
             except AdmitError:
                 continue  # the age of what is held says it: callers look for themselves, and get this error
 
@@ -170,15 +170,19 @@ class Follower:
 
     def _read(self, tx: Tx, before: View | None) -> View:
         head = revocation.head(tx)
-        if before is None or head.keys_version != before.head.keys_version:
-            access = keys.ring(tx, self._master, keys.ACCESS, self._algorithm)
-            feed = keys.ring(tx, self._master, keys.FEED, keys.FEED_ALG)
-            signer = Signer(
-                access.signing, issuer=self._issuer, lifetime=self._policy.access_lifetime, clock=self._clock
-            )
-            view = View(head, access, feed, keys.token_secrets(tx, self._master), signer)
+        if before is None or head.keys_version != before.head.keys_version or monotonic() >= before.turns:
+            access = ring.read(tx, self._master, keystore.ACCESS)
+            feed = ring.read(tx, self._master, keystore.FEED)
+            secrets = token_secrets.read(tx, self._master, self._policy)
+            turns = inf if secrets.turns_in is None else monotonic() + secrets.turns_in / 1000
+            lifetime = self._policy.access_lifetime
+            signers = {
+                alg: Signer(key, issuer=self._issuer, lifetime=lifetime, clock=self._clock)
+                for alg, key in access.active.items()
+            }
+            view = View(head, access, feed, secrets, signers, turns)
         else:
-            view = View(head, before.access, before.feed, before.secrets, before.signer)
+            view = View(head, before.access, before.feed, before.secrets, before.signers, before.turns)
         # Another epoch, or a number that went back (a restored database): what was known may never have been.
         known = before is not None and before.head.epoch == head.epoch and before.head.seq <= head.seq
         if known and before is not None:

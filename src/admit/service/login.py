@@ -60,8 +60,7 @@ def login(
         now=now, sub=sub, client_id=client.id, audience=meant_for, scope=granted, ends_at=idle_until, claims=claims
     )
     secrets = core.follower.view().secrets
-    newest = max(secrets.macs)
-    first = refresh_token.issue(session_id, 0, newest, secrets.macs[newest])
+    first = refresh_token.issue(session_id, 0, *secrets.mac)
     row = {
         "id": session_id,
         "user_id": sub,

@@ -8,6 +8,8 @@ from datetime import timedelta
 from admit.errors import ConfigurationError
 from admit.service.session_policy import SESSION, SessionPolicy, must_be_duration
 
+_MAX_AGE = 300  # seconds; a key that was withdrawn verifies for so long where nobody follows the revocation feed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -30,9 +32,12 @@ class Policy:
     key_lifetime: timedelta = timedelta(days=30)
     """How long a key signs."""
     key_published: timedelta = timedelta(minutes=15)
-    """How long a standby is published before it signs: JWKS max-age (5 minutes), reload, skew, and a margin."""
+    """How long a standby is published before it signs: JWKS max-age (5 minutes), reload, skew, and a margin for verifiers
+    that keep a JWKS longer than they are told."""
     key_reload: timedelta = timedelta(seconds=60)
-    """A process never signs from a view of the keys older than this."""
+    """A process never signs from a view of the keys older than this, and never publishes one."""
+    clock_skew: timedelta = timedelta(seconds=30)
+    """By how much the clocks of any two hosts may differ, the database's among them."""
     leeway: timedelta = timedelta(seconds=60)
     """The greatest leeway a verifier may give: revocations and retiring keys outlive tokens by it."""
     feed_limit: timedelta = timedelta(minutes=5)
@@ -48,7 +53,16 @@ class Policy:
             raise ConfigurationError("sessions_per_user is a whole number, at least 1")
         if self.access_lifetime < timedelta(seconds=1) or self.access_lifetime > self.absolute:
             raise ConfigurationError("access_lifetime must lie between a second and the session's absolute limit")
+        if self.jwks_max_age < 1:
+            raise ConfigurationError(
+                "key_published must be longer than key_reload and clock_skew by a second or more: for so long a JWKS is good"
+            )
         self.of_sessions()
+
+    @property
+    def jwks_max_age(self) -> int:
+        """Seconds for which a JWKS may be reused: whoever does so has each key before it signs."""
+        return min(_MAX_AGE, int((self.key_published - self.key_reload - self.clock_skew).total_seconds()))
 
     def of_sessions(self) -> SessionPolicy:
         """What it says of sessions: for the first-party client, and for every client that has no policy of its own."""

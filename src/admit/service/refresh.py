@@ -98,8 +98,7 @@ def _exchange(
     )
     secrets = core.follower.view().secrets
     if outcome is Outcome.ROTATE:
-        newest = max(secrets.macs)
-        new = refresh_token.issue(row.id, old.generation + 1, newest, secrets.macs[newest])
+        new = refresh_token.issue(row.id, old.generation + 1, *secrets.mac)
         sealed = refresh_token.seal(new, old, secrets.seal, client.id)
         if not core.write(
             lambda tx: sessions.swap(
@@ -117,7 +116,7 @@ def _exchange(
         elif not row.seen:
             core.write(lambda tx: sessions.mark_seen(tx, old, now))
     else:
-        text = refresh_token.unseal(row.successor or b"", old, secrets.seal, client.id)
+        text = refresh_token.unseal(row.successor or b"", old, secrets.seals.values(), client.id)
         if outcome is Outcome.RETRY:
             _record(core, "session.retry", row, address)
     return TokenPair(

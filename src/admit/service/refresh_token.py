@@ -22,7 +22,7 @@ from admit.errors import InvalidGrant, MalformedToken
 from admit.jose.encoding import b64url_decode, b64url_encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PREFIX: Final = "admit_rt_"
 _VERSION: Final = b"\x01"
@@ -85,12 +85,14 @@ def seal(successor: RefreshToken, old: RefreshToken, secret: bytes, client_id: s
     return nonce + _sealer(old, secret).encrypt(nonce, successor.text.encode(), _context(old, client_id))
 
 
-def unseal(sealed: bytes, old: RefreshToken, secret: bytes, client_id: str) -> str:
-    """The sealed successor. Raises InvalidGrant where the old token is not the one it was sealed under."""
-    try:
-        return _sealer(old, secret).decrypt(sealed[:_NONCE], sealed[_NONCE:], _context(old, client_id)).decode()
-    except (InvalidTag, ValueError):
-        raise InvalidGrant("the stored successor of this refresh token does not open") from None
+def unseal(sealed: bytes, old: RefreshToken, secrets: Iterable[bytes], client_id: str) -> str:
+    """The sealed successor, under whichever secret. Raises InvalidGrant where the old token is not the one it was sealed under."""
+    for secret in secrets:
+        try:
+            return _sealer(old, secret).decrypt(sealed[:_NONCE], sealed[_NONCE:], _context(old, client_id)).decode()
+        except (InvalidTag, ValueError):
+            continue
+    raise InvalidGrant("the stored successor of this refresh token does not open")
 
 
 def _mac(key: bytes, body: bytes) -> bytes:

@@ -109,6 +109,10 @@ class SigningKey:
     active_at: float | None
     retiring_at: float | None
     ended_at: float | None
+    next_state: str | None = None
+    """What it becomes by itself; None where it stays as it is, or nobody can tell."""
+    next_at: float | None = None
+    """When that is due: the step is taken within a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,87 @@
+"""Secrets at rest, in whatever table: wrapped under the master key in force, and moved to a newer one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import LargeBinary, Text, and_, cast, exists, func, literal, not_, select, update
+
+from admit.errors import ConfigurationError
+from admit.service import audit
+from admit.service.schema import keys, secrets
+
+if TYPE_CHECKING:
+    from sqlalchemy import Column, ColumnElement, Table
+
+    from admit.keyring.wrapping import MasterKeys
+    from admit.service.storage import Tx
+
+
+class Wrapped(NamedTuple):
+    """Where secrets of one sort lie. `kind` and `name` are what MasterKeys.wrap was told of a row."""
+
+    table: Table
+    kind: ColumnElement[str]
+    name: ColumnElement[str]
+    column: Column[Any]
+
+
+WRAPPED: Final = (
+    # A table with secrets of another sort has a row here, and all of this file is about them, too: say, for a column
+    # `seed` wrapped as ("TOTP seed", user id),  Wrapped(totp, literal("TOTP seed"), totp.c.user_id, totp.c.seed).
+    Wrapped(secrets, secrets.c.kind, cast(secrets.c.id, Text), secrets.c.wrapped),
+    Wrapped(keys, keys.c.use + " key", keys.c.kid, keys.c.private),
+)
+"""Every column that holds wrapped secrets."""
+
+
+def wrap(tx: Tx, master: MasterKeys, kind: str, name: str, secret: bytes) -> bytes:
+    """The secret, wrapped under the version that this database is at.
+
+    Not under the newest that this process knows: while processes are given a new master key, one after the other, those
+    without it must still read what is written.
+    """
+    held = tx.execute(select(secrets.c.wrapped)).scalars().all()
+    version = max((master.version_of(each) for each in held), default=master.newest)
+    return master.wrap(kind, name, secret, version=version)
+
+
+def rewrap(tx: Tx, master: MasterKeys, limit: int) -> int:
+    """Wrap up to `limit` secrets anew that lie under an older master key than the newest; answers how many."""
+    done = 0
+    for row in WRAPPED:
+        older = _version(row.column) < literal(master.newest.to_bytes(2), LargeBinary)
+        for found in tx.execute(_rows(row).where(older).limit(limit - done)).all():
+            kind, name, old, *key = found
+            new = master.wrap(kind, name, master.unwrap(kind, name, old))
+            same = and_(*(column == value for column, value in zip(row.table.primary_key, key, strict=True)))
+            # Only over what was read: a key that stops signing meanwhile does not get its private half back.
+            swapped = update(row.table).where(same, row.column == old).values({row.column: new})
+            done += tx.execute(swapped).rowcount
+    if done:
+        audit.record(tx, "keys.rewrapped", detail=f"{done} under master key version {master.newest}")
+    return done
+
+
+def anything(tx: Tx) -> bool:
+    """Whether the database holds anything under a master key."""
+    return bool(tx.execute(select(exists().where(secrets.c.id > 0))).scalar())
+
+
+def must_open(tx: Tx, master: MasterKeys) -> None:
+    """Raise ConfigurationError where a secret lies under a master key that was not given: sooner than on its first use."""
+    known = [literal(version.to_bytes(2), LargeBinary) for version in master.versions]
+    for row in WRAPPED:
+        found = tx.execute(_rows(row).where(not_(_version(row.column).in_(known))).limit(1)).first()
+        if found is not None:
+            raise ConfigurationError(
+                f"the database holds secrets under master key version {master.version_of(found[2])}, which was not given"
+            )
+
+
+def _rows(row: Wrapped) -> Any:
+    return select(row.kind, row.name, row.column, *row.table.primary_key).where(row.column.is_not(None))
+
+
+def _version(column: Column[Any]) -> ColumnElement[bytes]:
+    return func.substr(column, 1, 2, type_=LargeBinary)  # big-endian: compared byte by byte, as versions are by number
