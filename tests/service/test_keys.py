@@ -15,7 +15,6 @@ from admit.service.policy import Policy
 from admit.service.session_policy import milliseconds
 from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener
 
-
 _RETIRED_AFTER = Policy().key_reload + Policy().clock_skew + Policy().leeway + Policy().access_lifetime
 
 
