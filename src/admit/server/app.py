@@ -11,6 +11,8 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from admit.server import health, introspect, login, metadata, revocations, revoke, sessions, token
+from admit.server.cookies import require_same_scheme
+from admit.server.cors import Cors
 from admit.server.endpoint import Context, Endpoint
 from admit.server.errors import answer, refusal
 from admit.server.feed import Feed
@@ -19,6 +21,7 @@ from admit.server.openapi import document
 from admit.server.proxy import ProxyRules
 from admit.server.requests import Draining, Requests
 from admit.service.aio import AsyncTokenService
+from admit.tokens.origin import parse_origins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -27,24 +30,25 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from admit.service.facade import TokenService
+    from admit.tokens.cookies import Cookies
 
 FIRST_PARTY_ENDPOINTS: Final = (
-    Endpoint("POST", "/token", token.token),  # the busiest first: routes are tried in order
-    Endpoint("POST", "/login", login.login),
-    Endpoint("POST", "/logout", login.logout),
-    Endpoint("GET", "/sessions", sessions.list_sessions),
-    Endpoint("DELETE", "/sessions", sessions.end_every_session),
-    Endpoint("DELETE", "/sessions/{id}", sessions.end_session),
+    Endpoint("POST", "/token", token.token, "pages"),  # the busiest first: routes are tried in order
+    Endpoint("POST", "/login", login.login, "pages"),
+    Endpoint("POST", "/logout", login.logout, "pages"),
+    Endpoint("GET", "/sessions", sessions.list_sessions, "pages"),
+    Endpoint("DELETE", "/sessions", sessions.end_every_session, "pages"),
+    Endpoint("DELETE", "/sessions/{id}", sessions.end_session, "pages"),
 )
 """What an application's own users need."""
 
 ISSUER_ENDPOINTS: Final = (
-    Endpoint("POST", "/revoke", revoke.revoke),
+    Endpoint("POST", "/revoke", revoke.revoke, "pages"),
     Endpoint("POST", "/introspect", introspect.introspect),
     Endpoint("GET", "/revocations", revocations.revocations),
-    Endpoint("GET", "/.well-known/jwks.json", metadata.jwks),
-    Endpoint("GET", "/.well-known/revocations-jwks.json", metadata.feed_jwks),
-    Endpoint("GET", "/.well-known/oauth-authorization-server", metadata.metadata),
+    Endpoint("GET", "/.well-known/jwks.json", metadata.jwks, "everybody"),
+    Endpoint("GET", "/.well-known/revocations-jwks.json", metadata.feed_jwks, "everybody"),
+    Endpoint("GET", "/.well-known/oauth-authorization-server", metadata.metadata, "everybody"),
 )
 """What other services need that trust this issuer."""
 
@@ -57,8 +61,17 @@ PROBES: Final = (
 ENDPOINTS: Final = (*FIRST_PARTY_ENDPOINTS, *ISSUER_ENDPOINTS, *PROBES)
 
 
-def create_context(service: TokenService, *, followers: int = 1000, followers_per_address: int = 64) -> Context:
+def create_context(
+    service: TokenService,
+    *,
+    followers: int = 1000,
+    followers_per_address: int = 64,
+    cookies: Cookies | None = None,
+    cors: Cors | None = None,
+) -> Context:
     """What the endpoints of one service share in this process. followers: how many may wait for the feed at once."""
+    if cookies is not None:
+        require_same_scheme(cookies, service.issuer)
     calls = AsyncTokenService(service)
     feed = Feed(service, calls, at_most=followers, per_address=followers_per_address)
     return Context(
@@ -68,6 +81,8 @@ def create_context(service: TokenService, *, followers: int = 1000, followers_pe
         feed=feed,
         metrics=Metrics(lambda: feed.followers),
         draining=Draining(),
+        cookies=cookies,
+        cors=cors,
     )
 
 
@@ -77,18 +92,31 @@ def create_app(
     trusted_proxies: Sequence[str] = (),
     followers: int = 1000,
     followers_per_address: int = 64,
+    cookies: Cookies | None = None,
+    cors_origins: Sequence[str] = (),
 ) -> Starlette:
     """The HTTP face of a token service, as an ASGI app; closing the service stays the caller's.
 
     trusted_proxies: networks (CIDR) of the proxies that terminate TLS; then every request comes through one of them.
     followers, followers_per_address: how many requests may wait for the revocation feed, in all and from one address.
-    Raises ConfigurationError for what is no network.
+    cookies: pages of these origins get their tokens in cookies. cors_origins: pages of these, and of those, may read the
+    answers. Raises ConfigurationError for what is no network or no origin.
     """
-    context = create_context(service, followers=followers, followers_per_address=followers_per_address)
-    described = document(service.issuer)
+    context = create_context(
+        service,
+        followers=followers,
+        followers_per_address=followers_per_address,
+        cookies=cookies,
+        cors=make_cors(cookies, cors_origins),
+    )
+    described = document(service.issuer, cookies)
 
     async def openapi(request: Request) -> Response:  # noqa: ARG001
         return answer(described, headers=metadata.CACHED)
+
+    paths: dict[str, list[Endpoint]] = {}
+    for row in ENDPOINTS:
+        paths.setdefault(row.path, []).append(row)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001
@@ -101,6 +129,11 @@ def create_app(
     app = Starlette(
         routes=[
             *(Route(row.path, row.bind(context), methods=[row.method]) for row in ENDPOINTS),
+            *(
+                Route(path, context.cors.preflight(rows[0].readers, [row.method for row in rows]), methods=["OPTIONS"])
+                for path, rows in paths.items()
+                if context.cors is not None and rows[0].readers != "nobody"
+            ),
             Route("/openapi.json", openapi, methods=["GET"]),
         ],
         middleware=[
@@ -113,6 +146,13 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.feed, app.state.draining = context.feed, context.draining
     return app
+
+
+def make_cors(cookies: Cookies | None, origins: Sequence[str]) -> Cors | None:
+    """What pages may read; None where no origin was named. Raises ConfigurationError for what is no origin."""
+    with_cookies = cookies.origins if cookies is not None else frozenset[str]()
+    named = parse_origins(origins, "cors_origins") if origins else frozenset[str]()
+    return Cors(named | with_cookies, with_cookies) if named or with_cookies else None
 
 
 async def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001

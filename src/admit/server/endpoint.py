@@ -15,11 +15,13 @@ from admit.server import logs
 from admit.server.errors import render, unexpected
 
 if TYPE_CHECKING:
+    from admit.server.cors import Cors, Readers
     from admit.server.feed import Feed
     from admit.server.metrics import Metrics
     from admit.server.requests import Draining
     from admit.service.aio import AsyncTokenService
     from admit.service.facade import TokenService
+    from admit.tokens.cookies import Cookies
     from admit.tokens.verifier import Verifier
 
 
@@ -34,6 +36,8 @@ class Context:
     feed: Feed
     metrics: Metrics
     draining: Draining
+    cookies: Cookies | None = None
+    cors: Cors | None = None
 
 
 Handler = Callable[[Context, Request], Awaitable[Response]]
@@ -46,6 +50,7 @@ class Endpoint:
     method: str
     path: str
     handler: Handler
+    readers: Readers = "nobody"
 
     def bind(self, context: Context) -> Callable[[Request], Awaitable[Response]]:
         """The endpoint as Starlette and FastAPI call it; whatever goes wrong is an OAuth error object."""
@@ -62,6 +67,8 @@ class Endpoint:
                 response = render(error)
             except Exception as error:  # noqa: BLE001 - the last line: no client ever sees a traceback
                 response = unexpected(error)
+            if context.cors is not None:
+                context.cors.mark(response, self.readers, request)
             metrics.done(name, response.status_code, monotonic() - begun)
             return response
 

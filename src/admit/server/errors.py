@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from admit.errors import (
     AdmitError,
+    ForeignOrigin,
     InvalidClient,
     OAuthError,
     TooManyRequests,
@@ -46,6 +47,9 @@ def render(error: AdmitError) -> Response:
         # Whoever is refused before the body was read may still be sending it: the connection cannot be used again.
         headers = {"Connection": "close"} if error.answer_status in (408, 413) else {}
         return refusal(error.answer_status, error.code, str(error), headers)
+    if isinstance(error, ForeignOrigin):
+        log.warning("refused: %s: %s", error.code, error)  # a page of one's own that nobody named, or an attack
+        return refusal(403, error.code, error.public)
     if isinstance(error, TooManyRequests):
         return refusal(error.status, error.code, error.public, {"Retry-After": str(error.retry_after)})
     if isinstance(error, InvalidClient):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from admit.errors import InvalidGrant
+from admit.server.cookies import forgotten, is_from_page, read_refresh_token
 from admit.server.errors import NO_STORE, REALM, refusal
 from admit.server.parsing import header, read_body
-from admit.server.token import address, rendered
+from admit.server.token import address, granted
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,6 +23,7 @@ _MAX_DEVICE = 200
 async def login(context: Context, request: Request) -> Response:
     """A new session for a name and a password; a wrong name and a wrong password are answered alike."""
     parameters = await read_body(request, json=True)
+    by_page = is_from_page(context, request)  # before the password is looked at: no other site's page learns anything
     name, password = parameters.required("username"), parameters.required("password")
     device = parameters.optional("device") or header(request, "user-agent") or ""
     try:
@@ -36,11 +38,13 @@ async def login(context: Context, request: Request) -> Response:
     except InvalidGrant as error:
         # 401, with a scheme that opens no dialog in a browser; RFC 6749's own endpoint answers invalid_grant with 400
         return refusal(401, error.code, error.public, {"WWW-Authenticate": f"Bearer {REALM}"})
-    return rendered(pair)
+    return granted(context, pair, in_cookies=by_page)
 
 
 async def logout(context: Context, request: Request) -> Response:
     """End the session of a refresh token of any generation; an unknown token is answered alike."""
-    parameters = await read_body(request, json=True)
-    await context.calls.logout(parameters.required("refresh_token"))
-    return Response(None, 204, NO_STORE)
+    parameters = await read_body(request, json=True, may_be_absent=context.cookies is not None)
+    carried = read_refresh_token(context, request, parameters)
+    await context.calls.logout(carried.token)
+    response = Response(None, 204, NO_STORE)
+    return forgotten(context, response) if carried.is_cookie else response

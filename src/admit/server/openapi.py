@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from admit.tokens.cookies import Cookies
 
 from admit.tokens.client_assertion import ASSERTION_TYPE
 
@@ -269,10 +272,31 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
 }
 
 
-def document(issuer: str) -> Json:
+_IN_COOKIES: Final[Json] = _object({name: _ACCESS[name] for name in ("expires_in", "scope")}, "expires_in", closed=True)
+
+
+def with_cookies(operation: Json, cookies: Cookies | None) -> Json:
+    """The operation where pages have their tokens in cookies: it answers them without tokens, and may be asked by cookie."""
+    if cookies is None:
+        return operation
+    granted = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if granted.get("$ref") == "#/components/schemas/Tokens":
+        set_cookie = {"Set-Cookie": {"description": "Both tokens, for a page.", "schema": {"type": "string"}}}
+        answer = _ok("The new tokens; a page of ours gets them in cookies.", {"anyOf": [granted, _IN_COOKIES]})
+        operation = {**operation, "responses": {**operation["responses"], "200": {**answer, "headers": set_cookie}}}
+    if {"bearer": []} in operation["security"]:
+        operation = {**operation, "security": [*operation["security"], {"cookie": []}]}
+    body = operation.get("requestBody", {}).get("content", {})
+    if any(content["schema"]["required"] == ["refresh_token"] for content in body.values()):
+        operation = {**operation, "requestBody": {**operation["requestBody"], "required": False}}
+    return operation
+
+
+def document(issuer: str, cookies: Cookies | None = None) -> Json:
     """The whole OpenAPI document of a service."""
     paths: dict[str, Json] = {}
-    for (method, path), operation in OPERATIONS.items():
+    for (method, path), plain in OPERATIONS.items():
+        operation = with_cookies(plain, cookies)
         name = f"{method} {path}".lower().translate(str.maketrans("/ .-{}", "______")).strip("_")
         paths.setdefault(path, {})[method.lower()] = {"operationId": name, **operation}
     return {
@@ -289,12 +313,13 @@ def document(issuer: str) -> Json:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "client": {"type": "http", "scheme": "basic"},
+                **({"cookie": {"type": "apiKey", "in": "cookie", "name": cookies.refresh}} if cookies else {}),
             },
         },
     }
 
 
-def embedded(method: str, path: str) -> Json:
+def embedded(method: str, path: str, cookies: Cookies | None = None) -> Json:
     """One operation that stands alone, for the document of another application: no references to our components."""
     schemas = {"#/components/schemas/Error": _ERROR, "#/components/schemas/Tokens": _GRANTED}
 
@@ -303,5 +328,5 @@ def embedded(method: str, path: str) -> Json:
             return schemas.get(value.get("$ref", "")) or {key: alone(below) for key, below in value.items()}
         return [alone(below) for below in value] if isinstance(value, list) else value
 
-    operation: Json = alone(OPERATIONS[method, path])
+    operation: Json = alone(with_cookies(OPERATIONS[method, path], cookies))
     return {key: value for key, value in operation.items() if key != "security"}

@@ -81,7 +81,7 @@ class Parameters:
         return None if text is None else float(text)
 
 
-async def read_body(request: Request, *, json: bool = False) -> Parameters:
+async def read_body(request: Request, *, json: bool = False, may_be_absent: bool = False) -> Parameters:
     """The parameters of a POST body: a form, or, where the endpoint takes it, a JSON object of strings.
 
     Raises RefusedRequest for another content type (415), a body over `MAX_BODY` (413), anything repeated or malformed,
@@ -90,6 +90,8 @@ async def read_body(request: Request, *, json: bool = False) -> Parameters:
     if request.scope["query_string"]:
         raise RefusedRequest("this endpoint takes no query string; parameters belong into the body")
     kind = content_type(request)
+    if may_be_absent and not kind and not await _bytes(request):
+        return Parameters({})
     if kind == JSON and json:
         return Parameters(_json(await _bytes(request)))
     if kind != FORM:

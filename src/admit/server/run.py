@@ -20,7 +20,8 @@ from sqlalchemy.engine import make_url
 from admit.errors import AdmitError, ConfigurationError, shown
 from admit.jose.algorithms import algorithm
 from admit.server import logs
-from admit.server.app import create_app
+from admit.server.app import create_app, make_cors
+from admit.server.cookies import require_same_scheme
 from admit.server.drain import GRACEFUL_SECONDS, Server
 from admit.server.proxy import parse_networks
 from admit.server.workers import Supervisor, WorkerFailed
@@ -57,6 +58,10 @@ def check(settings: Settings) -> None:
     try:
         if settings.trusted_proxy:
             parse_networks(settings.trusted_proxy)
+        cookies = settings.cookies
+        make_cors(cookies, settings.cors_origins)
+        if cookies is not None:
+            require_same_scheme(cookies, settings.issuer or url_of(settings, settings.port))
         symmetric = any(algorithm(name).symmetric for name in (settings.algorithm, *settings.by_audience.values()))
     except ConfigurationError as error:
         raise CannotServe("unsafe", str(error)) from None
@@ -178,6 +183,8 @@ def _serve(
             trusted_proxies=settings.trusted_proxy,
             followers=settings.followers,
             followers_per_address=settings.followers_per_address,
+            cookies=settings.cookies,
+            cors_origins=settings.cors_origins,
         )
         config = uvicorn.Config(
             app,

@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from admit.errors import ConfigurationError, shown
 from admit.service.policy import Policy
 from admit.service.session_policy import PROFILES
+from admit.tokens.cookies import Cookies, SameSite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +47,9 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     trusted_proxy: tuple[str, ...] = ()
+    cookie_origins: tuple[str, ...] = ()
+    cookie_same_site: str = "lax"
+    cors_origins: tuple[str, ...] = ()
     followers: int = 1000
     followers_per_address: int = 64
     workers: int = 1
@@ -73,6 +77,13 @@ class Settings:
         if len({audience for audience, _, _ in parts}) < len(parts):
             raise ConfigurationError("algorithms names an audience twice")
         return {audience: alg for audience, _, alg in parts}
+
+    @property
+    def cookies(self) -> Cookies | None:
+        """How tokens go into cookies; None where no origin may have them. Raises ConfigurationError."""
+        if not self.cookie_origins:
+            return None
+        return Cookies(self.cookie_origins, same_site=cast("SameSite", self.cookie_same_site))
 
     def shown(self) -> dict[str, object]:
         """Every setting as `--print-config` shows it: TOML's types, and no password."""
@@ -114,6 +125,9 @@ HELP: Final = {
     "tls_cert": "the certificate chain, PEM",
     "tls_key": "its private key, PEM",
     "trusted_proxy": "the network (CIDR) of the proxy that terminates TLS",
+    "cookie_origins": "the origins of pages that get their tokens in cookies, such as https://shop.example",
+    "cookie_same_site": "lax or strict: whether the access token comes along when a link of another site is followed",
+    "cors_origins": "the origins of other pages that may read the answers",
     "followers": "requests that may wait for the revocation feed at once",
     "followers_per_address": "of them, from one address",
     "workers": "how many processes serve; SIGHUP replaces them one after the other",
@@ -219,7 +233,7 @@ def _exactly(kind: type[Any], value: object) -> Any:
     return value
 
 
-_LISTS: Final = frozenset(("algorithms", "audience", "scopes", "trusted_proxy"))
+_LISTS: Final = frozenset(("algorithms", "audience", "scopes", "trusted_proxy", "cookie_origins", "cors_origins"))
 _READERS: Final[dict[str, Callable[[object], object]]] = {
     **dict.fromkeys(OWN, _text),
     **dict.fromkeys(("data", "master_key_file", "tls_cert", "tls_key"), _path),

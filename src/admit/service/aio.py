@@ -139,6 +139,10 @@ class AsyncTokenService:
         """See TokenService.logout_everywhere."""
         await self._threads.run(self.sync.logout_everywhere, sub)
 
+    async def session(self, refresh_token: str) -> Session:
+        """See TokenService.session."""
+        return await self._threads.run(self.sync.session, refresh_token)
+
     async def sessions(self, sub: str) -> list[Session]:
         """See TokenService.sessions."""
         return await self._threads.run(self.sync.sessions, sub)

@@ -244,6 +244,10 @@ class TokenService:
         except InvalidRequest:
             return
 
+    def session(self, refresh_token: str) -> Session:
+        """The live first-party session of a refresh token, which stays as it is. Raises InvalidGrant."""
+        return tokens.session_of(self._core, refresh_token)
+
     def sessions(self, sub: str) -> list[Session]:
         """The subject's live sessions, newest first."""
         return self._core.read(lambda tx: sessions.live(tx, sub))

@@ -11,7 +11,7 @@ from admit.service.sessions import Outcome, Presented, Windows
 
 if TYPE_CHECKING:
     from admit.service.core import Core
-    from admit.service.results import Client
+    from admit.service.results import Client, Session
     from admit.service.storage import Tx
     from admit.tokens.verifier import Verifier
 
@@ -67,6 +67,23 @@ def end_by_token(core: Core, token: str, why: str, client: Client | None = None)
 def _anothers() -> InvalidGrant:
     """RFC 6749 5.2: "was issued to another client"."""
     return InvalidGrant("the token was issued to another client, which alone may revoke it (RFC 7009 2.1)")
+
+
+def session_of(core: Core, token: str) -> Session:
+    """The live first-party session of a refresh token that would refresh; nothing is rotated. Raises InvalidGrant."""
+    shown = parse(core, token)
+
+    def look(tx: Tx) -> Session | None:
+        row = sessions.find(tx, shown.session_id)
+        presented = Presented(shown.hash, shown.generation, core.first_party.id)
+        if row is None or sessions.classify(row, presented, tx.now, Windows.of(core.first_party.policy)) not in _GOOD:
+            return None
+        return next((session for session in sessions.live(tx, row.user_id) if session.id == row.id), None)
+
+    found = core.read(look)
+    if found is None:
+        raise InvalidGrant("the refresh token is of no live first-party session")
+    return found
 
 
 def introspect(core: Core, verifier: Verifier[Any], token: str, client: Client) -> dict[str, object]:
