@@ -59,26 +59,29 @@ def test_decode_loads_the_core_click_and_nothing_else(token: str) -> None:
     assert not tops & {"rich", "sqlalchemy", "alembic", "starlette", "uvicorn", "httpx2", "anyio", "argon2", "jinja2"}
 
 
-@pytest.mark.parametrize(("missing", "extra"), [("click", "cli"), ("starlette", "server"), ("rich", "cli")])
-def test_without_its_extra_a_command_says_which_one_it_needs(missing: str, extra: str) -> None:
-    # `serve` stands for a command that needs more than the rest; any name in the table will do.
-    before = f"""
-import sys
-sys.modules[{missing!r}] = None
-if {missing!r} != "click":
-    from admit.cli import commands
-    commands.COMMANDS["decode"] = {missing!r} + ":decode"
-"""
-    code, err, _ = probe("decode", "a.b.c", before=before)
+@pytest.mark.parametrize(
+    ("missing", "command", "extra"),
+    [("click", "decode", "cli"), ("starlette", "serve", "server"), ("httpx2", "login", "client")],
+)
+def test_without_its_extra_a_command_says_which_one_it_needs(missing: str, command: str, extra: str) -> None:
+    code, err, _ = probe(command, before=f"import sys; sys.modules[{missing!r}] = None\n")
     assert code == 2
     assert f"pip install 'admit[{extra}]'" in err
     assert "Traceback" not in err
 
 
-def test_the_help_lists_a_command_whose_extra_is_missing() -> None:
-    before = "import sys; from admit.cli import commands; commands.COMMANDS['decode'] = 'absent_module:decode'\n"
-    code, _, _ = probe("--help", before=before)
+def test_the_help_loads_no_command() -> None:
+    code, _, modules = probe("--help")
     assert code == 0
+    ours = {name for name in modules if name.startswith("admit.cli.")}
+    assert ours == {f"admit.cli.{name}" for name in ("commands", "entry", "exits", "group", "output", "times")}
+
+
+def test_a_completion_of_commands_loads_none() -> None:
+    before = "import os; os.environ |= {'_JWT_COMPLETE': 'bash_complete', 'COMP_WORDS': 'jwt d', 'COMP_CWORD': '1'}\n"
+    code, _, modules = probe(before=before)
+    assert code == 0
+    assert not {"admit.cli.decode", "admit.cli.demo", "httpx2", "sqlalchemy"} & set(modules)
 
 
 def test_what_nobody_foresaw_is_one_line_that_quotes_nothing() -> None:
@@ -89,8 +92,8 @@ import click
 @click.command()
 def broken():
     raise RuntimeError("the secret is hunter2")
-module = types.ModuleType("broken"); module.broken = broken; sys.modules["broken"] = module
-commands.COMMANDS["decode"] = "broken:broken"
+module = types.ModuleType("broken"); module.broken = broken; sys.modules["admit.cli.broken"] = module
+commands.COMMANDS["decode"] = ("broken:broken", "")
 """
     code, err, _ = probe("decode", before=before)
     assert code == 1

@@ -7,12 +7,12 @@ from typing import Final
 from admit.cli.group import LazyGroup
 
 ADMIN: Final = {
-    "db": "admit.cli.database:db",
-    "users": "admit.cli.users:users",
-    "clients": "admit.cli.clients:clients",
-    "sessions": "admit.cli.sessions:sessions",
-    "keys": "admit.cli.signing_keys:keys",
-    "audit": "admit.cli.audit:audit",
+    "db": ("database:db", "The tables in the database: upgrade, check, current revision."),
+    "users": ("users:users", "The service's own users."),
+    "clients": ("clients:clients", "Applications that get tokens from the service."),
+    "sessions": ("sessions:sessions", "The live sessions of a user."),
+    "keys": ("signing_keys:keys", "The keys that sign access tokens and the revocation feed."),
+    "audit": ("audit:audit", "What happened at the service, in order."),
 }
 
 admin: Final = LazyGroup("admin", ADMIN, help="Users, clients, sessions and keys of a service, in its database.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from difflib import get_close_matches
@@ -17,35 +18,39 @@ from admit.errors import AdmitError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SECTIONS: Final[dict[str, dict[str, str]]] = {
+SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Read and check tokens": {
-        "decode": "admit.cli.decode:decode",
-        "explain": "admit.cli.explain:explain",
-        "verify": "admit.cli.verify:verify",
-        "lint": "admit.cli.lint:lint",
+        "decode": ("decode:decode", "Show what a token says, without verifying it."),
+        "explain": (
+            "explain:explain",
+            "Say in plain words what a token holds, when it ends and what is wrong with it.",
+        ),
+        "verify": ("verify:verify", "Check a token's signature, issuer, audience and times."),
+        "lint": ("lint:lint", "Say what is dangerous about tokens, and how to mend it."),
     },
     "Make tokens and keys": {
-        "sign": "admit.cli.sign:sign",
-        "encrypt": "admit.cli.encrypt:encrypt",
-        "decrypt": "admit.cli.decrypt:decrypt",
-        "key": "admit.cli.key:key",
+        "sign": ("sign:sign", "Make a signed token."),
+        "encrypt": ("encrypt:encrypt", "Encrypt a token, or other content, so that only its receiver can read it."),
+        "decrypt": ("decrypt:decrypt", "Open an encrypted token."),
+        "key": ("key:key", "Make keys and look at them."),
     },
     "Run a token service": {
-        "serve": "admit.cli.serve:serve",
-        "demo": "admit.cli.demo:demo",
-        "admin": "admit.cli.admin:admin",
+        "serve": ("serve:serve", "Serve tokens over HTTP: login, refresh, revocation, keys."),
+        "demo": ("demo:demo", "See Admit at work: a service, an API, and a client that plays every step."),
+        "admin": ("admin:admin", "Users, clients, sessions and keys of a service, in its database."),
     },
     "Use a token service": {
-        "login": "admit.cli.login:login",
-        "refresh": "admit.cli.login:refresh",
-        "logout": "admit.cli.login:logout",
+        "login": ("login:login", "Log in to a service, and keep the tokens where only you can read them."),
+        "refresh": ("login:refresh", "Get a new access token with the refresh token that is kept."),
+        "logout": ("login:logout", "End the session that is kept, and forget its tokens."),
     },
     "About this command": {
-        "man": "admit.cli.man:man",
+        "completion": ("completion:completion", "Print a script that completes commands and options in a shell."),
+        "man": ("man:man", "Show the manual."),
     },
 }
-"""Every command, as its help lists them."""
-COMMANDS: Final = {name: place for section in SECTIONS.values() for name, place in section.items()}
+"""Every command: where it is, and what it does. Read for help and completion, which load none of them."""
+COMMANDS: Final = {name: row for section in SECTIONS.values() for name, row in section.items()}
 
 
 # The library speaks of its arguments; here they are options.
@@ -86,6 +91,11 @@ jwt.params.append(
 
 def invoke(arguments: list[str], name: str) -> int:
     """Run one command line, and answer its exit code. Errors that are meant for people become one line on stderr."""
+    asked = os.environ.get(f"_{name.upper()}_COMPLETE")
+    if asked:  # a shell asks what could stand at the cursor (see admit.cli.completion)
+        from click.shell_completion import shell_complete
+
+        return shell_complete(jwt, {}, name, f"_{name.upper()}_COMPLETE", asked)
     try:
         # Not click's own main: it would end a closed pipe with 1.
         with jwt.make_context(name, arguments) as context:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from admit.tokens.finding import Subject
 
 
-@click.command(short_help="Show what a token says, without verifying it.")
+@click.command()
 @token_argument
 @json_option
 @click.option(

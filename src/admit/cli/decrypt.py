@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _UNSIGNED: Final = "Opened. That shows nobody's hand: "
 
 
-@click.command(short_help="Open an encrypted token.")
+@click.command()
 @token_argument
 @key_options("enc")
 @click.option("--inflate", is_flag=True, help="Also open what was compressed (zip), up to 250 kB.")

@@ -19,7 +19,7 @@ from admit.jose.jws import split
 _LARGEST: Final = 256 * 1024  # bytes: what is larger is a file, and no token
 
 
-@click.command(short_help="Encrypt a token, or other content, so that only its receiver can read it.")
+@click.command()
 @token_argument
 @key_options("enc")
 @click.option(

@@ -32,7 +32,7 @@ _WIDEST: Final = 100
 _NAME: Final = 9  # characters: client_id, the longest of the usual names
 
 
-@click.command(short_help="Say in plain words what a token holds, when it ends and what is wrong with it.")
+@click.command()
 @token_argument
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Do not remind of what is not verified.")

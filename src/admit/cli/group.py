@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,13 +23,20 @@ class Group(click.Group):
         """The list in the help: a command whose extra is not installed is in it all the same."""
         for title, names in self.sections(ctx).items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(_NAME), self._said(ctx, name)) for name in names])
+                formatter.write_dl([(name.ljust(_NAME), self.said(ctx, name)) for name in names])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands that begin so, with what they do; then options."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=self.said(ctx, name)) for name in names]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def sections(self, ctx: click.Context) -> Mapping[str, Sequence[str]]:
         """The commands' names, under the titles of the help."""
         return {"Commands": self.list_commands(ctx)}
 
-    def _said(self, ctx: click.Context, name: str) -> str:
+    def said(self, ctx: click.Context, name: str) -> str:
+        """What a command does, in a sentence."""
         try:
             command = self.get_command(ctx, name)
         except ModuleNotFoundError as error:
@@ -37,12 +45,12 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """A group whose commands are data: name -> "module:attribute"."""
+    """A group whose commands are data: name -> ("module of admit.cli:attribute", what it does)."""
 
     def __init__(
         self,
         name: str,
-        table: Mapping[str, str],
+        table: Mapping[str, tuple[str, str]],
         help: str,  # noqa: A002
         epilog: str = "",
         sections: Mapping[str, Sequence[str]] | None = None,
@@ -58,12 +66,18 @@ class LazyGroup(Group):
         """Every name, in the table's order."""
         return list(self.table)
 
+    def said(self, ctx: click.Context, name: str) -> str:  # noqa: ARG002
+        """What the table says it does: no command is loaded for that."""
+        return self.table[name][1]
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of that name, imported now; None where there is none."""
         if cmd_name not in self.table:
             return None
-        module, _, attribute = self.table[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        place, said = self.table[cmd_name]
+        module, _, attribute = place.partition(":")
+        command: click.Command = getattr(import_module(f"admit.cli.{module}"), attribute)
+        command.short_help = command.short_help or said
         return command
 
 

@@ -29,7 +29,7 @@ _IDS: Final = frozenset(rule.id for rule in RULES)
 _AT_ONCE: Final = 20_000  # guesses between two steps of the progress bar
 
 
-@click.command(short_help="Say what is dangerous about tokens, and how to mend it.")
+@click.command()
 @token_argument
 @click.option(
     "--scan", "files", multiple=True, metavar="FILE", help="Look at every token in a file or log; - is stdin."

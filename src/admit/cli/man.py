@@ -17,7 +17,7 @@ from admit.cli.roff import plain
 _PAGES: Final = files("admit.cli") / "pages"
 
 
-@click.command(short_help="Show the manual.")
+@click.command()
 @click.argument("page", required=False)
 @click.option("--path", is_flag=True, help="Print where the page lies instead.")
 def man(page: str | None, path: bool) -> None:

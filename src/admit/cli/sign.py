@@ -20,7 +20,7 @@ from admit.tokens.signer import Signer
 _KINDS: Final = {kind.name: kind for kind in (PLAIN, ACCESS)}
 
 
-@click.command(short_help="Make a signed token.")
+@click.command()
 @key_options("sig")
 @click.option("--iss", "--issuer", "issuer", required=True, metavar="ISSUER", help="Who issues it.")
 @click.option("--sub", metavar="SUBJECT", help="Whom it is about.")

@@ -31,7 +31,7 @@ KINDS: Final = {kind.name: kind for kind in (PLAIN, ACCESS, *presets.ALL)}
 _LONGEST: Final = timedelta(days=36500)
 
 
-@click.command(short_help="Check a token's signature, issuer, audience and times.")
+@click.command()
 @token_argument
 @key_options("sig")
 @click.option(
