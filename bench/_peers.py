@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from admit import Key, KeySet, Signer, Verifier
 from admit.jose.encoding import b64url_decode
-from admit.tokens.revocation import Entry, RevocationSet
+from admit.tokens.revocation import Entry
+from admit.tokens.revocation_set import RevocationSet
 
 Call = Callable[[], object]
 

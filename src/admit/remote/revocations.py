@@ -19,7 +19,8 @@ from admit.errors import (
     shown,
 )
 from admit.remote.background import Background
-from admit.tokens.revocation import MAX_PAGE, Page, RevocationSet
+from admit.tokens.revocation import MAX_PAGE, Page
+from admit.tokens.revocation_set import RevocationSet
 from admit.tokens.waiting import WouldWait
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from admit.clock import Clock, monotonic
 from admit.errors import AdmitError, KeysUnavailable, RevocationsUnavailable, StorageUnavailable
 from admit.service import keystore, revocation, ring, token_secrets
-from admit.tokens.revocation import Entry, RevocationSet
+from admit.tokens.revocation import Entry
+from admit.tokens.revocation_set import RevocationSet
 from admit.tokens.signer import Signer
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What was cut off early: hashed entries, the set that a verifier asks, and the signed page that carries them.
+"""What was cut off early: hashed entries, and the signed page that carries them.
 
     revoke -> Entry -> Page.sign -> GET {issuer}/revocations?since=SEQ -> Page.read -> RevocationSet.apply -> check
 
@@ -9,20 +9,17 @@ writes pages, a resource server follows them, and a service's own verifiers ask 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import msgspec
 
-from admit.errors import InvalidClaim, MalformedToken, RevokedToken, WrongIssuer
+from admit.errors import InvalidClaim, MalformedToken, WrongIssuer
 from admit.jose import jws
 from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes, json_object, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from admit.jose.keys import Key
     from admit.jose.keyset import KeySet
-    from admit.tokens.claims import Claims
 
 EntryKind = Literal["jti", "sid", "sub", "client", "kid"]
 """What can be cut off: one token, a session, a subject below an epoch, a client, a key."""
@@ -33,7 +30,6 @@ MAX_PAGE: Final = 2 * 1024 * 1024
 """Bytes of one signed page; `PAGE_ENTRIES` entries take about 60 bytes each."""
 PAGE_ENTRIES: Final = 20_000
 """The most entries a service puts into one page; where there are more, the page says so."""
-_PASSED: Final = "_passed"
 _DIGEST: Final = 12  # bytes: 16 characters, and 2^96 against a stranger's token that is cut off by chance
 
 
@@ -107,76 +103,3 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from"}):
 
 
 prepare(Page)
-
-
-class RevocationSet:
-    """The entries in force. `check` may run in any thread while one other applies and purges.
-
-    It implements Revocations, and never raises RevocationsUnavailable: how old it is, its owner must watch.
-    """
-
-    __slots__ = ("_by_kind", "_clients", "_jtis", "_kids", "_sids", "_subs", "_version")
-
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._jtis: dict[bytes, int | None] = {}
-        self._sids: dict[bytes, int | None] = {}
-        self._clients: dict[bytes, int | None] = {}
-        self._kids: dict[bytes, int | None] = {}
-        self._subs: dict[bytes, tuple[int, int | None]] = {}
-        self._by_kind = {"jti": self._jtis, "sid": self._sids, "client": self._clients, "kid": self._kids}
-        self.apply(entries)
-
-    def check(self, claims: Claims[Any], /) -> None:
-        """Raise RevokedToken where the token, its session, subject, client or key was cut off."""
-        # Entries are only ever added: what passed this very version passes it again, and hashing is most of a cache hit's price.
-        # The version is read before the entries, and changed after them: another thread's entry is never missed.
-        version, known = self._version, claims.__dict__
-        if known.get(_PASSED) is version:
-            return
-        registered = claims.registered
-        if self._jtis and registered.jti and digest("jti", registered.jti) in self._jtis:
-            raise RevokedToken("this token was revoked")
-        if self._sids and registered.sid and digest("sid", registered.sid) in self._sids:
-            raise RevokedToken("the token's session has ended")
-        if self._subs and registered.sub:
-            cut = self._subs.get(digest("sub", registered.sub))
-            # A token of that subject without an epoch cannot show that it came after the cut.
-            if cut is not None and (claims.epoch is None or claims.epoch < cut[0]):
-                raise RevokedToken("the token's subject was cut off after it was issued")
-        if self._clients and registered.client_id and digest("client", registered.client_id) in self._clients:
-            raise RevokedToken("the token's client was cut off")
-        if self._kids and digest("kid", claims.kid) in self._kids:
-            raise RevokedToken("the key that signed the token was revoked")
-        known[_PASSED] = version
-
-    def apply(self, entries: Iterable[Entry]) -> None:
-        """Add entries; the later expiry and the higher epoch win."""
-        try:
-            for entry in entries:
-                key = b64url_decode(entry.digest.encode())
-                if entry.kind == "sub":
-                    epoch, exp = self._subs.get(key, (0, 0))
-                    self._subs[key] = (max(epoch, entry.epoch or 0), _later(exp, entry.exp))
-                else:
-                    known = self._by_kind[entry.kind]
-                    known[key] = _later(known.get(key, 0), entry.exp)
-        finally:
-            self._version = object()
-
-    def purge(self, now: float) -> None:
-        """Forget what has expired: every token it could cut off has, too."""
-        for known in self._by_kind.values():
-            for key in [key for key, exp in known.items() if exp is not None and exp < now]:
-                del known[key]
-        for key in [key for key, (_, exp) in self._subs.items() if exp is not None and exp < now]:
-            del self._subs[key]
-
-    def __len__(self) -> int:
-        return len(self._subs) + sum(map(len, self._by_kind.values()))
-
-    def __repr__(self) -> str:
-        return f"<RevocationSet of {len(self)}>"
-
-
-def _later(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else max(one, other)

@@ -1,0 +1,147 @@
+"""The set's tables against a plain dictionary, its size in memory, and readers beside a writer."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admit import Key, KeySet, Signer, Verifier
+from admit.errors import RevokedToken
+from admit.jose.encoding import b64url_encode
+from admit.tokens.claims import Claims, Registered
+from admit.tokens.revocation import KINDS, Entry, EntryKind, digest
+from admit.tokens.revocation_set import RevocationSet
+
+NOW = 1_900_000_000 // 60 * 60
+MOMENTS = st.integers(-5, 5).map(lambda minutes: NOW + 60 * minutes)
+
+
+def entry(kind: EntryKind, value: str, exp: int | None, epoch: int = 1) -> Entry:
+    return Entry.of(kind, value, seq=1, exp=exp, epoch=epoch if kind == "sub" else None)
+
+
+def refused(cut: RevocationSet, kind: EntryKind, value: str, epoch: int = 0) -> bool:
+    """Whether a token is refused that has this value in the place of that kind."""
+    name = {"client": "client_id"}.get(kind, kind)
+    others: dict[str, str] = {} if kind == "kid" else {name: value}
+    kid = value if kind == "kid" else "a key that is in force"
+    claims = Claims(Registered(epoch=epoch, **others), None, kid, b"{}")  # type: ignore[arg-type]
+    try:
+        cut.check(claims)
+    except RevokedToken:
+        return True
+    return False
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(KINDS), st.sampled_from("abcdef"), MOMENTS | st.none(), st.integers(0, 3)),
+            MOMENTS,
+        ),
+        max_size=30,
+    )
+)
+def test_it_holds_what_a_dictionary_would_hold(steps: list[tuple[EntryKind, str, int | None, int] | int]) -> None:
+    cut, known = RevocationSet(), dict[tuple[EntryKind, str], tuple[float, int]]()
+    for step in steps:
+        if isinstance(step, int):
+            cut.purge(step)
+            # It may know for longer, up to two minutes, but never forgets before.
+            gone = {key for key, (ends, _) in known.items() if ends < step and not refused(cut, *key, epoch=-1)}
+            assert all(known[key][0] < step for key in gone)
+            assert not any(known[key][0] < step - 120 for key in known.keys() - gone)
+            known = {key: value for key, value in known.items() if key not in gone}
+        else:
+            kind, value, exp, epoch = step
+            cut.apply([entry(kind, value, exp, epoch)])
+            ends, highest = known.get((kind, value), (0, 0))
+            known[kind, value] = max(ends, float("inf") if exp is None else exp), max(highest, epoch)
+        assert len(cut) == len(known)
+        for kind in KINDS:
+            for value in "abcdefg":
+                assert refused(cut, kind, value, epoch=-1) is ((kind, value) in known)
+                if kind == "sub" and (kind, value) in known:
+                    highest = known[kind, value][1]
+                    assert not refused(cut, kind, value, highest)
+                    assert refused(cut, kind, value, highest - 1)
+
+
+@pytest.mark.parametrize("exp", [None, 2**40, NOW + 86_400 * 365 * 50])
+def test_what_ends_too_far_away_to_be_counted_never_ends(exp: int | None) -> None:
+    cut = RevocationSet([entry("sid", "s", exp)])
+    for years in (1, 30, 60, 200):
+        cut.purge(NOW + years * 365 * 86_400)
+        assert refused(cut, "sid", "s")
+
+
+def test_an_epoch_too_great_to_be_counted_cuts_off_every_token_of_the_subject() -> None:
+    cut = RevocationSet([entry("sub", "alice", NOW, 2**32 + 7)])
+    assert refused(cut, "sub", "alice", 2**32 + 6)
+    assert refused(cut, "sub", "alice", 2**32 + 8)
+    assert not refused(cut, "sub", "bob", 0)
+
+
+def test_an_entry_takes_eight_bytes() -> None:
+    cut, count = RevocationSet([entry("sid", "another", NOW)]), 20_000
+    hashes = (hashlib.sha256(b"%d" % number).digest()[:12] for number in range(count))
+    tracemalloc.start()
+    try:
+        cut.apply(Entry("sid", b64url_encode(each).decode(), 1, NOW) for each in hashes)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(cut) == count + 1
+    assert taken < 8 * count + 60_000
+
+
+def test_what_it_remembers_of_tokens_that_passed_is_bounded() -> None:
+    cut = RevocationSet([entry("sid", "another", None)])
+    for number in range(2_000):
+        assert not refused(cut, "jti", str(number))
+        assert len(cut._passed) <= 256
+
+
+def test_two_tokens_that_share_a_jti_are_two_tokens() -> None:
+    key = Key.generate("ES256")
+    verifier = Verifier(KeySet([key.public()]), issuer="https://auth.example", audience="orders")
+    signer = Signer(key, issuer="https://auth.example", audience="orders")
+
+    def claims(**other: str) -> Claims[None]:
+        sub, client_id = other.pop("sub", "alice"), other.pop("client_id", "web")
+        return verifier.verify(signer.sign(sub=sub, client_id=client_id, jti="j", claims={"sid": "s", **other}))
+
+    for kind, value in (("sid", "t"), ("sub", "bob"), ("client", "app")):
+        cut = RevocationSet([entry(kind, value, None)])  # type: ignore[arg-type]
+        cut.check(claims())
+        with pytest.raises(RevokedToken):
+            cut.check(claims(**{{"client": "client_id"}.get(kind, kind): value}))
+
+
+def test_a_reader_never_misses_an_entry_beside_others_that_come_and_go() -> None:
+    # All in one bucket with the one that is looked for, so that it moves about in its array the whole time.
+    wanted = digest("sid", "wanted")
+    cut = RevocationSet([entry("sid", "wanted", None)])
+    ended = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not ended.is_set():
+            for _ in range(50):
+                number += 1
+                near = hashlib.sha256(b"%d" % number).digest()[:8] + wanted[8:]
+                cut.apply([Entry("sid", b64url_encode(near).decode(), number, NOW)])
+            cut.purge(NOW + 600)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert all(refused(cut, "sid", "wanted") for _ in range(10_000))
+    finally:
+        ended.set()
+        writer.join()
