@@ -20,7 +20,7 @@ from admit.service.schema import metadata
 FEW, MANY = (1_000, 1_000_000) if "--quick" not in sys.argv else (1_000, 20_000)
 LIVE = 100  # sessions that refresh, scattered among the others
 ROUNDS = 20 if "--quick" not in sys.argv else 3
-PASSWORD = "correct horse"
+PASSWORD = "correct horse battery"
 SERIES = {
     "sqlite": "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < :rows) SELECT n FROM s",
     "postgresql": "SELECT generate_series(1, :rows) AS n",

@@ -24,7 +24,7 @@ from _postgres import postgres  # type: ignore[import-not-found]  # beside this 
 SECONDS = 3.0 if "--quick" not in sys.argv else 0.5
 ROUNDS = 100 if "--quick" not in sys.argv else 10
 CLIENTS = (1, 8, 16)
-PASSWORD = "correct horse"
+PASSWORD = "correct horse battery"
 ADMIT = [sys.executable, "-m", "admit.cli"]
 
 

@@ -25,7 +25,7 @@ from admit.service.policy import Policy
 
 SECONDS = 2.0 if "--quick" not in sys.argv else 0.3
 CLIENTS = (1, 8, 16)
-PASSWORD = "correct horse"
+PASSWORD = "correct horse battery"
 BARE = (
     "UPDATE admit_sessions SET rotated_at = rotated_at + 1, idle_until = idle_until + 1 WHERE id = %(id)s RETURNING 1"
 )

@@ -47,6 +47,7 @@ CODES = {
     "KeysUnavailable": "keys_unavailable",
     "RevocationsUnavailable": "revocations_unavailable",
     "StorageUnavailable": "storage_unavailable",
+    "Overloaded": "overloaded",
     "ServiceUnreachable": "service_unreachable",
 }
 PUBLIC = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-CORE = {"admit", "cryptography", "_openssl", "_cffi_backend", "msgspec", "typing_extensions"}
+CORE = {"admit", "bcrypt", "cryptography", "_openssl", "_cffi_backend", "msgspec", "typing_extensions"}
+# bcrypt: cryptography loads it where it is installed.
 PROBE = """
 import sys
 before = set(sys.modules)

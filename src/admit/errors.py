@@ -28,6 +28,7 @@
         |-- KeysUnavailable         no verification keys could be had
         |-- RevocationsUnavailable  the revocation feed is older than its limit
         |-- StorageUnavailable      the database is away or busy
+        |-- Overloaded              more passwords to check than can be
         `-- ServiceUnreachable      a token service did not answer
 
 `str(error)` is for the developer's log: what failed and how to mend it. `error.public` is a constant that may be
@@ -292,6 +293,12 @@ class StorageUnavailable(Unavailable):
     """The database is away, busy or full."""
 
     code = "storage_unavailable"
+
+
+class Overloaded(Unavailable):
+    """More work waits than can be done in time, such as passwords to be checked."""
+
+    code = "overloaded"
 
 
 class ServiceUnreachable(Unavailable):

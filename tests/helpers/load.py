@@ -16,7 +16,7 @@ from admit.errors import Unavailable
 from admit.service.facade import TokenService
 from admit.service.policy import Policy
 
-PASSWORD = "correct horse"
+PASSWORD = "correct horse battery"
 POLICY = Policy(grace=timedelta(), retry_window=timedelta(hours=1))
 T = TypeVar("T")
 

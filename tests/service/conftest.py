@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
+from admit import clock as clock_module
 from admit.service.facade import TokenService
 from tests.helpers.postgres import Postgres
 
 MASTER = bytes(range(32))
 START = 1_800_000_000.0
-PASSWORD = "correct horse"
+PASSWORD = "correct horse battery"
 
 
 class MovableClock:
@@ -35,7 +37,10 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
-ON_BOTH = ("test_cleanup", "test_races", "test_refresh_table", "test_revocation", "test_session_policy", "test_swap")
+ON_BOTH = (
+    *("test_cleanup", "test_races", "test_refresh_table", "test_revocation", "test_session_policy", "test_swap"),
+    "test_throttle",
+)
 """The files whose tests run on both databases, but for those that look into SQLite's file by the name of `url`."""
 
 
@@ -80,6 +85,14 @@ def opened(url: str) -> Iterator[Opener]:
 @pytest.fixture
 def service(opened: Opener, clock: MovableClock) -> TokenService:
     return opened(clock=clock)
+
+
+def cheap(service: TokenService) -> TokenService:
+    """The service with hashes that cost nearly nothing, for tests whose point is not their cost."""
+    passwords = service._core.passwords
+    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    passwords.nobody = passwords._hasher.hash(clock_module.random_bytes(32))
+    return service
 
 
 @pytest.fixture

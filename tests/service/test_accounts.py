@@ -10,7 +10,8 @@ from argon2 import PasswordHasher
 from admit.errors import ConfigurationError, InvalidGrant, InvalidRequest
 from admit.service.accounts import normalized
 from admit.service.facade import TokenService
-from admit.service.passwords import _NOBODY, Passwords
+from admit.service.login_policy import LoginPolicy
+from admit.service.passwords import Passwords
 from admit.service.storage import Storage
 from tests.service.conftest import PASSWORD, Opener
 
@@ -69,19 +70,22 @@ def test_an_unknown_user_costs_as_much_as_a_wrong_password(
         with pytest.raises(InvalidGrant):
             service.login(name, "wrong password")
         costs.append(tuple(work))
-    assert set(costs) == {("hash $argon2id$v=19$m=19456,t=2,p=1", "commit")}
+    assert set(costs) == {("commit", "hash $argon2id$v=19$m=19456,t=2,p=1", "commit")}
 
 
 def test_the_hash_of_nobody_has_the_parameters_of_everybody() -> None:
-    assert not Passwords().outdated(_NOBODY)
-    assert not Passwords().check(None, PASSWORD)
+    for policy in (LoginPolicy(), LoginPolicy(argon2_memory=20480, argon2_passes=3, argon2_lanes=2)):
+        passwords = Passwords(policy)
+        assert not passwords.outdated(passwords.nobody)
+        assert not passwords.check(None, PASSWORD)
 
 
-def test_neither_nobody_nor_an_impossible_password_is_ever_right(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_nobody_nor_an_impossible_password_is_ever_right() -> None:
     hasher = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
-    monkeypatch.setattr("admit.service.passwords._NOBODY", hasher.hash(PASSWORD))
-    assert not Passwords().check(None, PASSWORD)
-    assert not Passwords().check(hasher.hash(b"\0"), "")
+    passwords = Passwords(LoginPolicy())
+    passwords.nobody = hasher.hash(PASSWORD)
+    assert not passwords.check(None, PASSWORD)
+    assert not passwords.check(hasher.hash(b"\0"), "")
 
 
 def test_a_hash_of_older_parameters_is_renewed_at_login(service: TokenService, alice: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 
 from admit.errors import InvalidGrant
 from admit.service import cleanup, schema
@@ -33,6 +33,7 @@ def test_cleanup_removes_what_is_over_in_bounded_steps_and_clears_sealed_success
     service: TokenService, alice: str, clock: MovableClock
 ) -> None:
     pairs = [service.login("alice", PASSWORD) for _ in range(3)]
+    service._core.write(lambda tx: tx.execute(delete(schema.throttle)))  # those have their own test
     service.refresh(pairs[0].refresh_token)
     clock.forward(10 * 60 * 1000 - 1)
     assert service.cleanup() == 0
@@ -67,6 +68,7 @@ def test_every_step_finds_its_rows_by_an_index(service: TokenService) -> None:
         "admit_audit_at",
         "admit_devices_seen",
         "admit_assertions_exp",
+        "admit_throttle_expires",
     )
     for name, plan in zip(names, service._core.write(plans), strict=True):
         assert name in plan
@@ -91,6 +93,7 @@ def test_a_row_that_somebody_works_on_is_left_for_the_next_step(
     service = opened(database=postgres.database(), clock=clock)
     service.users.add("alice", PASSWORD)
     pairs = [service.login("alice", PASSWORD) for _ in range(2)]
+    service._core.write(lambda tx: tx.execute(delete(schema.throttle)))
     clock.forward(32 * 24 * 3600 * 1000)
 
     def busy(tx: Tx) -> int:

@@ -13,7 +13,7 @@ import pytest
 from admit.errors import InvalidGrant
 from admit.service.facade import TokenService
 
-PASSWORD = "correct horse"
+PASSWORD = "correct horse battery"
 PROCESSES = 3
 
 # Logs in (once, or again and again), refreshes what it has, and prints every refresh token that it was ever given.
@@ -31,7 +31,7 @@ token = None
 while True:
     try:
         if token is None:
-            token = service.login(name, "correct horse").refresh_token
+            token = service.login(name, "correct horse battery").refresh_token
             print(token, flush=True)
         for _ in range(3):
             token = service.refresh(token).refresh_token
@@ -49,7 +49,7 @@ while True:
 
 CUTS: dict[str, tuple[str, Callable[[TokenService, str], None]]] = {
     "disable": ("again", lambda service, sub: service.users.disable(sub)),
-    "password change": ("again", lambda service, sub: service.users.set_password(sub, "battery staple")),
+    "password change": ("again", lambda service, sub: service.users.set_password(sub, "battery staple horse")),
     "log out everywhere": ("once", lambda service, sub: service.logout_everywhere(sub)),
 }
 

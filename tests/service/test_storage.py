@@ -148,8 +148,8 @@ from admit.service.facade import TokenService
 from admit.service.storage import Storage, Tx
 service = TokenService(sys.argv[1], issuer="https://auth.example", audience="orders", master_key=bytes(range(32)))
 service.start()
-service.users.add("alice", "correct horse")
-pair = service.login("alice", "correct horse")
+service.users.add("alice", "correct horse battery")
+pair = service.login("alice", "correct horse battery")
 door = service.verifier()
 door.verify(pair.access_token)
 children = []
@@ -160,7 +160,7 @@ for _ in range(3):
             door.verify(pair.access_token)
             service.start()
             assert service._core.follower._thread.is_alive()
-            mine = service.login("alice", "correct horse")
+            mine = service.login("alice", "correct horse battery")
             service.refresh(mine.refresh_token)
             service.logout(mine.refresh_token)
             try:

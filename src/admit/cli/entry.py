@@ -16,6 +16,7 @@ EXTRAS: Final = {
     "sqlalchemy": "service",
     "alembic": "service",
     "argon2": "service",
+    "zxcvbn": "service",
     "anyio": "service",
     "starlette": "server",
     "uvicorn": "server",

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from admit.service.facade import TokenService
     from admit.service.results import User
 
-where: Final = settings_options("data", "database", "master_key_file", "algorithm", "key_published", "key_reload")
+where: Final = settings_options(
+    *("data", "database", "master_key_file", "algorithm", "key_published", "key_reload"),
+    *("password_length", "argon2_memory", "argon2_passes", "argon2_lanes"),
+)
 GROUP: Final = CONTEXT
 
 

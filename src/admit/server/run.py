@@ -123,6 +123,7 @@ def open_service(settings: Settings, issuer: str | None = None) -> TokenService:
             algorithm=settings.algorithm,
             algorithms=settings.by_audience,
             policy=settings.policy,
+            logins=settings.logins,
         )
     except WrongRevision as error:
         raise CannotServe("database", str(error)) from None

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from admit.errors import ConfigurationError, shown
+from admit.service.login_policy import LOGIN, LOGIN_DURATIONS, LoginPolicy
 from admit.service.policy import Policy
 from admit.service.session_policy import PROFILES
 from admit.tokens.cookies import Cookies, SameSite
@@ -32,7 +33,7 @@ def default_data() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How `jwt serve` and `jwt admin` run. Every field of Policy is a setting too, by its own name."""
+    """How `jwt serve` and `jwt admin` run. Every field of Policy and LoginPolicy is a setting too, by its name."""
 
     data: Path = field(default_factory=default_data)
     host: str = "127.0.0.1"
@@ -57,6 +58,7 @@ class Settings:
     log_format: str = "text"
     profile: str = ""
     policy: Policy = field(default_factory=Policy)
+    logins: LoginPolicy = field(default_factory=LoginPolicy)
 
     @property
     def database_url(self) -> str:
@@ -89,7 +91,7 @@ class Settings:
         """Every setting as `--print-config` shows it: TOML's types, and no password."""
         result: dict[str, object] = {}
         for name in names():
-            value = getattr(self.policy if name in POLICY else self, name)
+            value = getattr(self.policy if name in POLICY else self.logins if name in LOGIN else self, name)
             result[name] = (
                 f"{value / timedelta(seconds=1):.15g}s" if isinstance(value, timedelta)
                 else str(value) if isinstance(value, Path)
@@ -103,12 +105,12 @@ class Settings:
 
 
 POLICY: Final = tuple(each.name for each in fields(Policy))
-OWN: Final = tuple(each.name for each in fields(Settings) if each.name != "policy")
+OWN: Final = tuple(each.name for each in fields(Settings) if each.name not in ("policy", "logins"))
 
 
 def names() -> tuple[str, ...]:
     """Every setting's name, in order."""
-    return OWN + POLICY
+    return OWN + POLICY + LOGIN
 
 
 HELP: Final = {
@@ -148,6 +150,17 @@ HELP: Final = {
     "leeway": "the greatest leeway that verifiers give",
     "feed_limit": "how old the list of revocations may be that is still believed",
     "kept": "how long the audit trail is kept",
+    "password_length": "characters of a password, at least: 15, or 8 where everybody has a second factor",
+    "argon2_memory": "KiB of memory for each Argon2id hash of a password",
+    "argon2_passes": "Argon2id's passes over that memory",
+    "argon2_lanes": "Argon2id's lanes",
+    "password_hashes": "passwords hashed at once in one process; 0: one less than there are cores",
+    "password_queue": "logins that may wait for that, one address after the other",
+    "password_wait": "how long they wait",
+    "failures_per_user": "wrong passwords for one user from one address that lead to no wait yet",
+    "failures_per_address": "the same, from one address for all users together",
+    "failures_everywhere": "the same, for one user from all addresses; then addresses new to the user wait first",
+    "longest_wait": "the longest wait that failed logins lead to",
 }
 """One line on each setting."""
 
@@ -169,7 +182,8 @@ def load(
     spoken = {name: environment[key] for name in names() if (key := PREFIX + name.upper()) in environment}
     values = {name: _read(name, value) for name, value in {**written, **spoken, **flags}.items()}
     policy = _policy(values.get("profile", ""), {name: values.pop(name) for name in POLICY if name in values})
-    settings = Settings(**values, policy=policy)
+    logins = LoginPolicy(**{name: values.pop(name) for name in LOGIN if name in values})
+    settings = Settings(**values, policy=policy, logins=logins)
     try:
         make_url(settings.database_url)
     except ArgumentError:
@@ -240,6 +254,7 @@ _READERS: Final[dict[str, Callable[[object], object]]] = {
     **dict.fromkeys(("port", "followers", "followers_per_address", "workers"), _number),
     **dict.fromkeys(_LISTS, _list),
     **dict.fromkeys(POLICY, read_duration),
+    **{name: read_duration if name in LOGIN_DURATIONS else _number for name in LOGIN},
     "reuse": _text,
     "sessions_per_user": _number,
 }

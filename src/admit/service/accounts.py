@@ -74,17 +74,12 @@ class Users:
         self._core = core
 
     def add(self, name: str, password: str) -> User:
-        """Add a user. Raises InvalidRequest where the name is taken or cannot be one, or the password is too short."""
+        """Add a user. Raises InvalidRequest where the name is taken or cannot be one, or the password is easily guessed."""
         self._must_be_built_in()
         normal = normalized(name)
         if normal is None:
             raise InvalidRequest("a user name has 1 to 255 characters, no spaces or control characters (RFC 8265 3.3)")
-        values = {
-            "id": clock.random_id(),
-            "name": normal,
-            "password_hash": self._core.passwords.hash(password),
-            "epoch": 0,
-        }
+        values = {"id": clock.random_id(), "name": normal, "password_hash": self._hashed(password, normal), "epoch": 0}
 
         def change(tx: Tx) -> User:
             row = tx.execute(insert(users).returning(*users.c), [values | {"created_at": tx.now}]).mappings().one()
@@ -127,13 +122,19 @@ class Users:
     def set_password(self, sub: str, password: str) -> None:
         """Give a user a new password; ends every session, as a thief may hold one. Raises InvalidRequest."""
         self._must_be_built_in()
-        renewed = self._core.passwords.hash(password)
+        user = self.get(sub)
+        renewed = self._hashed(password, None if user is None else user.name)
 
         def change(tx: Tx) -> None:
             tx.execute(update(users).where(users.c.id == sub).values(password_hash=renewed))
             raise_epoch(tx, sub, False, "user.password")
 
         self._core.write(change)
+
+    def _hashed(self, password: str, name: str | None) -> str:
+        self._core.passwords.must_be_good(password, name)
+        with self._core.turns.turn(""):
+            return self._core.passwords.hash(password)
 
     def _one(self, query: object) -> User | None:
         row = self._core.read(lambda tx: tx.execute(query).mappings().one_or_none())  # type: ignore[call-overload]

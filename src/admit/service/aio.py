@@ -10,6 +10,8 @@ from anyio import CapacityLimiter, to_thread
 from admit.service.cleanup import LIMIT
 from admit.service.clients import FIRST_PARTY, OVERLAP
 from admit.service.storage import POOL
+from admit.service.throttle import network
+from admit.service.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from admit.service.clients import Clients
     from admit.service.facade import TokenService
     from admit.service.keys import Keys
+    from admit.service.login_policy import LoginPolicy
     from admit.service.results import AccessToken, AuditEvent, Client, NewClient, Session, SigningKey, TokenPair, User
     from admit.service.session_policy import SessionPolicy
     from admit.tokens.verifier import Verifier
@@ -30,19 +33,23 @@ T = TypeVar("T")
 E = TypeVar("E")
 _THREADS = 40
 """At once on SQLite, where a commit is shared; on PostgreSQL as many as the pool has connections."""
-_HASHES = 8
-"""Calls that hash a password, at once: they queue apart, so that a burst of logins leaves refreshes their threads."""
 
 
 class _Threads:
-    def __init__(self, limiter: CapacityLimiter, hashing: CapacityLimiter) -> None:
-        self._limiter, self._hashing = limiter, hashing
+    def __init__(self, limiter: CapacityLimiter, policy: LoginPolicy) -> None:
+        self._limiter = limiter
+        # Calls that hash a password have threads of their own, so that a flood of logins leaves refreshes theirs; and
+        # somewhat more than there are places, since a login also waits for the database.
+        threads = 2 * policy.places + 2
+        self._hashing = CapacityLimiter(threads)
+        self._turns = Turns(threads, policy.password_queue, policy.password_wait.total_seconds())
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._limiter)
 
-    async def hash(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._hashing)
+    async def hash(self, address: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._turns.awaited(network(address)):
+            return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._hashing)
 
 
 class AsyncTokenService:
@@ -54,7 +61,7 @@ class AsyncTokenService:
     def __init__(self, service: TokenService) -> None:
         self.sync = service
         self._threads = threads = _Threads(
-            CapacityLimiter(_THREADS if service._storage.sqlite else POOL), CapacityLimiter(_HASHES)
+            CapacityLimiter(_THREADS if service._storage.sqlite else POOL), service._core.logins
         )
         self.users = AsyncUsers(service.users, threads)
         self.clients = AsyncClients(service.clients, threads)
@@ -74,6 +81,7 @@ class AsyncTokenService:
     ) -> TokenPair:
         """See TokenService.login."""
         return await self._threads.hash(
+            address,
             self.sync.login,
             name,
             password,
@@ -208,7 +216,7 @@ class AsyncUsers:
 
     async def add(self, name: str, password: str) -> User:
         """See Users.add."""
-        return await self._threads.hash(self._users.add, name, password)
+        return await self._threads.hash("", self._users.add, name, password)
 
     async def list(self, after: str = "", limit: int = 100) -> list[User]:
         """See Users.list."""
@@ -232,7 +240,7 @@ class AsyncUsers:
 
     async def set_password(self, sub: str, password: str) -> None:
         """See Users.set_password."""
-        await self._threads.hash(self._users.set_password, sub, password)
+        await self._threads.hash("", self._users.set_password, sub, password)
 
 
 class AsyncClients:

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Select, Table, delete, select, update
 
 from admit.clock import monotonic
 from admit.service.policy import Policy
-from admit.service.schema import assertions, audit, clients, devices, revocations, sessions
+from admit.service.schema import assertions, audit, clients, devices, revocations, sessions, throttle
 from admit.service.session_policy import SessionPolicy, milliseconds
 
 if TYPE_CHECKING:
@@ -50,12 +50,13 @@ _REMOVED: Final[tuple[tuple[Table, Column[Any]], ...]] = (
     (audit, audit.c.id),
     (devices, devices.c.id),
     (assertions, assertions.c.digest),
+    (throttle, throttle.c.id),
 )
 
 
 def due(now: int, retry_window: timedelta, kept: timedelta, limit: int) -> tuple[Select[Any], ...]:
-    """What finds sealed successors whose window has closed; then sessions, revocations, audit lines, devices and used
-    client assertions that are over.
+    """What finds sealed successors whose window has closed; then sessions, revocations, audit lines, devices, used client
+    assertions and failures that are over.
 
     A row that somebody works on at this moment is left for the next step: cleanup waits for nobody, and two processes
     that clean up at once take different rows.
@@ -69,5 +70,6 @@ def due(now: int, retry_window: timedelta, kept: timedelta, limit: int) -> tuple
         select(audit.c.id).where(audit.c.at < now - milliseconds(kept)),
         select(devices.c.id).where(devices.c.seen_at < now - milliseconds(kept)),
         select(assertions.c.digest).where(assertions.c.exp < now),  # an expired one is refused anyway
+        select(throttle.c.id).where(throttle.c.expires_at < now),
     )
     return tuple(query.limit(limit).with_for_update(skip_locked=True) for query in queries)

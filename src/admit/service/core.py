@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from admit.errors import AdmitError, InvalidGrant
+from admit.service.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,10 +17,12 @@ if TYPE_CHECKING:
     from admit.keyring.wrapping import MasterKeys
     from admit.service.accounts import UserStore
     from admit.service.follower import Follower
+    from admit.service.login_policy import LoginPolicy
     from admit.service.passwords import Passwords
     from admit.service.policy import Policy
     from admit.service.results import AuditEvent, Client
     from admit.service.storage import Storage, Tx
+    from admit.service.throttle import Rules
 
 T = TypeVar("T")
 
@@ -36,6 +40,8 @@ class Core:
     by_audience: Mapping[str, str]
     """The algorithm for an audience that has one of its own."""
     policy: Policy
+    logins: LoginPolicy
+    rules: Rules
     clock: Clock
     first_party: Client
     users: UserStore
@@ -44,6 +50,17 @@ class Core:
     passwords: Passwords
     claims: Callable[[str], Mapping[str, object]] | None
     on_event: Callable[[AuditEvent], None] | None
+    _turns: dict[int, Turns] = field(default_factory=dict)
+
+    @property
+    def turns(self) -> Turns:
+        """Who may hash a password: by process, since a fork copies whatever its parent's threads held."""
+        own = self._turns.get(os.getpid())
+        if own is None:
+            policy = self.logins
+            new = Turns(policy.places, policy.password_queue, policy.password_wait.total_seconds())
+            own = self._turns.setdefault(os.getpid(), new)
+        return own
 
     def read(self, query: Callable[[Tx], T]) -> T:
         """What `query` answers. Raises StorageUnavailable."""

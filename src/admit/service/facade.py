@@ -21,6 +21,7 @@ from admit.service import (
     refresh,
     rewrap,
     sessions,
+    throttle,
     tokens,
 )
 from admit.service import (
@@ -31,6 +32,7 @@ from admit.service.assertions import ClientAssertion
 from admit.service.clients import FIRST_PARTY, Clients
 from admit.service.follower import Follower
 from admit.service.keys import Keys
+from admit.service.login_policy import LoginPolicy
 from admit.service.master import master_keys
 from admit.service.policy import Policy
 from admit.service.results import AccessToken, AuditEvent, Client, Session, TokenPair
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 _DEFAULT = Policy()
+_LOGINS = LoginPolicy()
 
 
 class TokenService:
@@ -60,6 +63,7 @@ class TokenService:
     beside the database (`auth.db.key`, mode 0600). A missing file is made only while the database holds no secrets.
     algorithm: of access tokens; asymmetric only, since with HMAC every verifier could mint. algorithms: of tokens for
     certain audiences, where it differs: {"legacy": "RS256"}. A new one signs once its key is published for long enough.
+    logins: what a password is, what hashing and guessing one costs.
     on_event: called with each AuditEvent after its transaction committed; its exceptions are swallowed.
     clock: for tests; without it, the database's own clock decides.
 
@@ -80,6 +84,7 @@ class TokenService:
         algorithm: str = "ES256",
         algorithms: Mapping[str, str] | None = None,
         policy: Policy = _DEFAULT,
+        logins: LoginPolicy = _LOGINS,
         on_event: Callable[[AuditEvent], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -127,7 +132,7 @@ class TokenService:
             clock=self._clock,
             chores=self._chores,
         )
-        hasher = passwords.Passwords()
+        hasher = passwords.Passwords(logins)
         self._core = parts.Core(
             storage=storage,
             follower=follower,
@@ -136,6 +141,8 @@ class TokenService:
             algorithms=signing,
             by_audience=by_audience,
             policy=policy,
+            logins=logins,
+            rules=throttle.rules(logins),
             clock=self._clock,
             first_party=first_party,
             users=BuiltInUsers(storage, hasher) if users is None else users,
@@ -164,7 +171,8 @@ class TokenService:
         """A new session.
 
         Raises InvalidGrant (a wrong password, an unknown or a disabled user, alike), InvalidClient, UnauthorizedClient,
-        InvalidScope, InvalidTarget, TooManyRequests.
+        InvalidScope, InvalidTarget, TooManyRequests (429: after failures), Overloaded (503: too many logins at once).
+        address: the caller's; without one, everybody's failures count as from one place.
         """
         return login.login(
             self._core,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from admit import clock
 from admit.errors import InvalidGrant
-from admit.service import accounts, audit, clients, devices, refresh_token, sessions
+from admit.service import accounts, audit, clients, devices, refresh_token, sessions, throttle
 from admit.service.results import AccessToken, TokenPair
 from admit.service.session_policy import milliseconds
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from admit.service.results import Client
     from admit.service.storage import Tx
 
+_NAME: Final = 255  # characters of what cannot be a name
 _NOTE: Final = 200  # characters of a device's or an address's description
 
 
@@ -38,6 +39,7 @@ def login(
     granted = clients.granted_scope(client.scopes, scope)
     meant_for = clients.granted_audience(client, audience)
 
+    attempt = throttle.admitted(core, "name " + (accounts.normalized(name) or name[:_NAME]), note(address))
     # The epoch is read before the password is looked at, and compared under lock in the inserting transaction: whatever
     # cuts the user off in between wins.
     found = core.users.find(name)
@@ -45,7 +47,10 @@ def login(
         accounts.check_own_id(found)
     epoch, disabled = (0, False) if found is None else core.read(lambda tx: accounts.standing(tx, found))
     sub = None if disabled else found
-    if not core.users.check(sub, password) or sub is None:
+    with core.turns.turn(throttle.network(note(address))):
+        attempt = throttle.count(core, attempt, found)
+        right = core.users.check(sub, password)
+    if not right or sub is None:
         # For nobody, too: the time of a commit would tell who exists.
         core.write(lambda tx: audit.record(tx, "login.failed", sub=found, client_id=client.id, address=note(address)))
         raise InvalidGrant("no such user, a wrong password, or a disabled user")
@@ -90,6 +95,7 @@ def login(
             accounts.add_row(tx, sub, epoch)
         elif held != epoch:  # disabling raises it, too
             return False
+        throttle.succeeded(tx, attempt, core.policy.kept)
         sessions.add(tx, row)
         told = {"sub": sub, "client_id": client.id, "session_id": session_id, "address": note(address)}
         audit.record(tx, "login", **told)

@@ -8,7 +8,7 @@ from sqlalchemy import LargeBinary, Text, and_, cast, exists, func, literal, not
 
 from admit.errors import ConfigurationError
 from admit.service import audit
-from admit.service.schema import keys, secrets
+from admit.service.schema import keys, secrets, totp
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, ColumnElement, Table
@@ -27,9 +27,9 @@ class Wrapped(NamedTuple):
 
 
 WRAPPED: Final = (
-    # A table with secrets of another sort has a row here, and all of this file is about them, too: say, for a column
-    # `seed` wrapped as ("TOTP seed", user id),  Wrapped(totp, literal("TOTP seed"), totp.c.user_id, totp.c.seed).
+    # A table with secrets of another sort has a row here, and all of this file is about them, too.
     Wrapped(secrets, secrets.c.kind, cast(secrets.c.id, Text), secrets.c.wrapped),
+    Wrapped(totp, literal("TOTP seed"), totp.c.user_id, totp.c.seed),
     Wrapped(keys, keys.c.use + " key", keys.c.kid, keys.c.private),
 )
 """Every column that holds wrapped secrets."""

@@ -96,6 +96,34 @@ devices: Final = Table(
     Index("admit_devices_seen", "seen_at"),
 )
 
+throttle: Final = Table(
+    "admit_throttle",
+    metadata,
+    Column("id", Id, primary_key=True),  # a keyed hash: neither a name nor an address can be read from it
+    Column("failures", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),  # 0: never waited
+    Column("expires_at", BigInteger, nullable=False),
+    Index("admit_throttle_expires", "expires_at"),
+)
+
+totp: Final = Table(
+    "admit_totp",
+    metadata,
+    Column("user_id", Id, ForeignKey("admit_users.id"), primary_key=True),
+    Column("seed", LargeBinary, nullable=False),  # wrapped
+    Column("step", BigInteger, nullable=False),  # the newest that was used up
+    Column("created_at", BigInteger, nullable=False),
+    Column("confirmed_at", BigInteger),  # NULL: not asked for yet
+)
+
+recovery_codes: Final = Table(
+    "admit_recovery_codes",
+    metadata,
+    Column("id", Id, primary_key=True),  # a digest of the user and the code
+    Column("user_id", Id, ForeignKey("admit_users.id"), nullable=False),
+    Index("admit_recovery_codes_user", "user_id"),
+)
+
 revocations: Final = Table(
     "admit_revocations",
     metadata,

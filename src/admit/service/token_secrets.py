@@ -1,4 +1,7 @@
-"""What refresh tokens are made with: a MAC key, and a secret that seals successors. Both change together, and log nobody out."""
+"""What refresh tokens are made with: a MAC key, and a secret that seals successors. Both change together, and log nobody out.
+
+And the secret that names the counts of failed logins, which never changes: the counts would be lost.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 MAC: Final = "refresh token MAC"
 SEAL: Final = "refresh token seal"
+THROTTLE: Final = "throttle"
 _BYTES: Final = 32
 
 
@@ -27,6 +31,7 @@ class Secrets(NamedTuple):
     macs: dict[int, bytes]
     seals: dict[int, bytes]
     current: int
+    throttle: bytes
     turns_in: int | None = None
     """Milliseconds until the next number is for new tokens; None where there is none."""
 
@@ -45,6 +50,8 @@ def lay(tx: Tx, master: MasterKeys) -> None:
     """Make the first ones where there are none."""
     if not tx.execute(select(exists().where(secrets.c.kind == MAC))).scalar():
         _add(tx, master, 1)
+    if not tx.execute(select(exists().where(secrets.c.kind == THROTTLE))).scalar():
+        _add(tx, master, 1, (THROTTLE,))
 
 
 def rotate(tx: Tx, master: MasterKeys) -> int:
@@ -57,7 +64,7 @@ def rotate(tx: Tx, master: MasterKeys) -> int:
 
 def read(tx: Tx, master: MasterKeys, policy: Policy) -> Secrets:
     """Those in force. A number is for new tokens once no process can have a view of the keys without it."""
-    opened: dict[str, dict[int, bytes]] = {MAC: {}, SEAL: {}}
+    opened: dict[str, dict[int, bytes]] = {MAC: {}, SEAL: {}, THROTTLE: {}}
     ripe: list[int] = []
     turns: list[int] = []
     rows = tx.execute(select(secrets).where(secrets.c.kind.in_(opened)).order_by(secrets.c.id)).all()
@@ -69,7 +76,7 @@ def read(tx: Tx, master: MasterKeys, policy: Policy) -> Secrets:
                 turns.append(wait)
             else:
                 ripe.append(row.id)
-    return Secrets(opened[MAC], opened[SEAL], ripe[-1], min(turns, default=None))
+    return Secrets(opened[MAC], opened[SEAL], ripe[-1], opened[THROTTLE][1], min(turns, default=None))
 
 
 def expirable(tx: Tx, policy: Policy) -> int | None:
@@ -100,8 +107,8 @@ def expire(tx: Tx, policy: Policy) -> bool:
     return number is not None
 
 
-def _add(tx: Tx, master: MasterKeys, number: int) -> None:
-    for kind in (MAC, SEAL):
+def _add(tx: Tx, master: MasterKeys, number: int, kinds: tuple[str, ...] = (MAC, SEAL)) -> None:
+    for kind in kinds:
         wrapped = rewrap.wrap(tx, master, kind, str(number), clock.random_bytes(_BYTES))
         tx.execute(insert(secrets), [{"kind": kind, "id": number, "wrapped": wrapped, "created_at": tx.now}])
 
