@@ -118,10 +118,11 @@ class Supervisor:
             if not self._served:
                 self._hear(signal.SIGTERM)
                 return
-            young = monotonic() - worker.born < _YOUNG
+            young = code != 0 and monotonic() - worker.born < _YOUNG
             self._failures[number] = self._failures.get(number, 0) + 1 if young else 0
             delay = min(_SOONEST * 2 ** (self._failures[number] - 1), _LATEST) if young else 0.0
-            log.error("worker %d ended by itself (%s); another one starts in %.0f s", number, _how(code), delay)
+            if code:
+                log.error("worker %d ended by itself (%s); another one starts in %.0f s", number, _how(code), delay)
             self._due[number] = monotonic() + delay
         for worker in [worker for worker in self._leaving if not worker.process.is_alive()]:
             self._leaving.remove(worker)
