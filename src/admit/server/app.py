@@ -18,7 +18,7 @@ from admit.server.errors import answer, refusal
 from admit.server.feed import Feed
 from admit.server.metrics import Metrics
 from admit.server.openapi import document
-from admit.server.proxy import ProxyRules
+from admit.server.proxy import ProxyRules, parse_networks
 from admit.server.requests import Draining, Requests
 from admit.service.aio import AsyncTokenService
 from admit.tokens.origin import parse_origins
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from admit.server.siblings import Siblings
     from admit.service.facade import TokenService
     from admit.tokens.cookies import Cookies
+
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 FIRST_PARTY_ENDPOINTS: Final = (
     Endpoint("POST", "/token", token.token, "pages"),  # the busiest first: routes are tried in order
@@ -68,6 +71,8 @@ def create_context(
     followers_per_address: int = 64,
     cookies: Cookies | None = None,
     cors: Cors | None = None,
+    metrics_from: Sequence[str] = LOOPBACK,
+    siblings: Siblings | None = None,
 ) -> Context:
     """What the endpoints of one service share in this process. followers: how many may wait for the feed at once."""
     if cookies is not None:
@@ -79,7 +84,9 @@ def create_context(
         calls=calls,
         verifier=service.verifier(audience=service.issuer),
         feed=feed,
-        metrics=Metrics(lambda: feed.followers),
+        metrics=Metrics(service, followers=lambda: feed.followers, hashing=lambda: calls.hashes),
+        metrics_from=parse_networks(metrics_from),
+        siblings=siblings,
         draining=Draining(),
         cookies=cookies,
         cors=cors,
@@ -94,11 +101,14 @@ def create_app(
     followers_per_address: int = 64,
     cookies: Cookies | None = None,
     cors_origins: Sequence[str] = (),
+    metrics_from: Sequence[str] = LOOPBACK,
+    siblings: Siblings | None = None,
 ) -> Starlette:
     """The HTTP face of a token service, as an ASGI app; closing the service stays the caller's.
 
     trusted_proxies: networks (CIDR) of the proxies that terminate TLS; then every request comes through one of them.
     followers, followers_per_address: how many requests may wait for the revocation feed, in all and from one address.
+    metrics_from: networks whose requests see /metrics. siblings: the other workers, whose metrics are told too.
     cookies: pages of these origins get their tokens in cookies. cors_origins: pages of these, and of those, may read the
     answers. Raises ConfigurationError for what is no network or no origin.
     """
@@ -108,7 +118,10 @@ def create_app(
         followers_per_address=followers_per_address,
         cookies=cookies,
         cors=make_cors(cookies, cors_origins),
+        metrics_from=metrics_from,
+        siblings=siblings,
     )
+    context.metrics.watch()
     described = document(service.issuer, cookies)
 
     async def openapi(request: Request) -> Response:  # noqa: ARG001
@@ -121,10 +134,14 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001
         service.start()
+        if siblings is not None:
+            await siblings.listen(context.metrics.collect)
         try:
             yield
         finally:
             context.feed.stop()
+            if siblings is not None:
+                siblings.close()
 
     app = Starlette(
         routes=[

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from admit.server.feed import Feed
     from admit.server.metrics import Metrics
     from admit.server.requests import Draining
+    from admit.server.siblings import Siblings
     from admit.service.aio import AsyncTokenService
     from admit.service.facade import TokenService
     from admit.tokens.cookies import Cookies
@@ -35,6 +37,8 @@ class Context:
     """Of tokens for the service itself: a resource server that was shown another one cannot replay it here."""
     feed: Feed
     metrics: Metrics
+    metrics_from: Sequence[IPv4Network | IPv6Network]
+    siblings: Siblings | None
     draining: Draining
     cookies: Cookies | None = None
     cors: Cors | None = None
@@ -63,13 +67,14 @@ class Endpoint:
                 seen.address = request.client.host if request.client is not None else "-"
             try:
                 response = await handler(context, request)
+                outcome = "ok" if response.status_code < 400 else "refused"
             except AdmitError as error:
-                response = render(error)
+                response, outcome = render(error), error.code
             except Exception as error:  # noqa: BLE001 - the last line: no client ever sees a traceback
-                response = unexpected(error)
+                response, outcome = unexpected(error), "server_error"
             if context.cors is not None:
                 context.cors.mark(response, self.readers, request)
-            metrics.done(name, response.status_code, monotonic() - begun)
+            metrics.done(name, response.status_code, outcome, monotonic() - begun)
             return response
 
         return endpoint

@@ -11,6 +11,8 @@ import ssl
 from contextlib import contextmanager
 from ipaddress import ip_address
 from multiprocessing import parent_process
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ from admit.server.app import create_app, make_cors
 from admit.server.cookies import require_same_scheme
 from admit.server.drain import GRACEFUL_SECONDS, Server
 from admit.server.proxy import parse_networks
+from admit.server.siblings import Siblings
 from admit.server.workers import Supervisor, WorkerFailed
 from admit.service.facade import TokenService
 from admit.service.migrations import WrongRevision
@@ -58,6 +61,7 @@ def check(settings: Settings) -> None:
     try:
         if settings.trusted_proxy:
             parse_networks(settings.trusted_proxy)
+        parse_networks(settings.metrics_from)
         cookies = settings.cookies
         make_cors(cookies, settings.cors_origins)
         if cookies is not None:
@@ -159,24 +163,34 @@ def run(settings: Settings, announce: Callable[[str, str], None]) -> None:
         # Folder, master key, tables and first keys are made once, and what is wrong is said, before there are workers.
         open_service(settings, issuer).close()
         _check_certificate(settings)
+        with TemporaryDirectory(prefix="admit-") as folder:
+            _supervise(settings, issuer, listener, Path(folder), lambda: announce(issuer, url))
 
-        def work(number: int, started: Callable[[], None]) -> None:
-            try:
-                _serve(settings, issuer, listener, started, worker=number)
-            except CannotServe as error:
-                log.error("worker %d: %s", number, error)
-                raise SystemExit(1) from None
 
+def _supervise(
+    settings: Settings, issuer: str, listener: socket.socket, folder: Path, serving: Callable[[], None]
+) -> None:
+    def work(number: int, started: Callable[[], None]) -> None:
         try:
-            Supervisor(settings.workers, work, serving=lambda: announce(issuer, url), stopping=listener.close).run()
-        except WorkerFailed as error:
-            raise CannotServe("database", str(error)) from None
+            _serve(settings, issuer, listener, started, Siblings(folder, number, settings.workers))
+        except CannotServe as error:
+            log.error("worker %d: %s", number, error)
+            raise SystemExit(1) from None
+
+    try:
+        Supervisor(settings.workers, work, serving=serving, stopping=listener.close).run()
+    except WorkerFailed as error:
+        raise CannotServe("database", str(error)) from None
 
 
 def _serve(
-    settings: Settings, issuer: str, listener: socket.socket, started: Callable[[], None], worker: int | None = None
+    settings: Settings,
+    issuer: str,
+    listener: socket.socket,
+    started: Callable[[], None],
+    siblings: Siblings | None = None,
 ) -> None:
-    """One process at work: its service, and uvicorn over it. worker: its number, where there are several."""
+    """One process at work: its service, and uvicorn over it. siblings: the other workers, where there are several."""
     service = open_service(settings, issuer)
     try:
         app = create_app(
@@ -184,6 +198,8 @@ def _serve(
             trusted_proxies=settings.trusted_proxy,
             followers=settings.followers,
             followers_per_address=settings.followers_per_address,
+            metrics_from=settings.metrics_from,
+            siblings=siblings,
             cookies=settings.cookies,
             cors_origins=settings.cors_origins,
         )
@@ -202,7 +218,7 @@ def _serve(
         )
         _check_certificate(settings)
         config.load()
-        parent = parent_process() if worker is not None else None
+        parent = parent_process() if siblings is not None else None
         with _quiet_signals():
             Server(
                 config,

@@ -53,6 +53,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     followers: int = 1000
     followers_per_address: int = 64
+    metrics_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     workers: int = 1
     log_level: str = "warning"
     log_format: str = "text"
@@ -132,6 +133,7 @@ HELP: Final = {
     "cors_origins": "the origins of other pages that may read the answers",
     "followers": "requests that may wait for the revocation feed at once",
     "followers_per_address": "of them, from one address",
+    "metrics_from": "the network (CIDR) that may read /metrics, by default loopback",
     "workers": "how many processes serve; SIGHUP replaces them one after the other",
     "log_level": "what to log: debug, info (each request too), warning or error",
     "log_format": "how to log: text, or json for one object a line",
@@ -247,7 +249,9 @@ def _exactly(kind: type[Any], value: object) -> Any:
     return value
 
 
-_LISTS: Final = frozenset(("algorithms", "audience", "scopes", "trusted_proxy", "cookie_origins", "cors_origins"))
+_LISTS: Final = frozenset(
+    ("algorithms", "audience", "scopes", "trusted_proxy", "cookie_origins", "cors_origins", "metrics_from")
+)
 _READERS: Final[dict[str, Callable[[object], object]]] = {
     **dict.fromkeys(OWN, _text),
     **dict.fromkeys(("data", "master_key_file", "tls_cert", "tls_key"), _path),

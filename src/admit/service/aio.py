@@ -44,6 +44,9 @@ class _Threads:
         self._hashing = CapacityLimiter(threads)
         self._turns = Turns(threads, policy.password_queue, policy.password_wait.total_seconds())
 
+    def hashes(self) -> tuple[int, int]:
+        return self._hashing.borrowed_tokens, self._turns.waiting
+
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._limiter)
 
@@ -55,7 +58,7 @@ class _Threads:
 class AsyncTokenService:
     """A TokenService whose methods are awaited. `sync` is the service itself.
 
-    What only looks into memory (feed_head, on_feed, verifier, start) is called directly.
+    What only looks into memory (feed_head, feed_age, on_feed, on_audit, verifier, start) is called directly.
     """
 
     def __init__(self, service: TokenService) -> None:
@@ -66,6 +69,11 @@ class AsyncTokenService:
         self.users = AsyncUsers(service.users, threads)
         self.clients = AsyncClients(service.clients, threads)
         self.keys = AsyncKeys(service.keys, threads)
+
+    @property
+    def hashes(self) -> tuple[int, int]:
+        """Passwords that are hashed at this moment, and that wait for it."""
+        return self._threads.hashes()
 
     async def login(
         self,
@@ -179,6 +187,14 @@ class AsyncTokenService:
         """See TokenService.feed_head."""
         return self.sync.feed_head()
 
+    def feed_age(self) -> float:
+        """See TokenService.feed_age."""
+        return self.sync.feed_age()
+
+    def on_audit(self, callback: Callable[[AuditEvent], None]) -> None:
+        """See TokenService.on_audit."""
+        self.sync.on_audit(callback)
+
     def on_feed(self, callback: Callable[[], None]) -> Callable[[], None]:
         """See TokenService.on_feed."""
         return self.sync.on_feed(callback)
@@ -194,6 +210,10 @@ class AsyncTokenService:
     async def cleanup(self, limit: int = LIMIT) -> int:
         """See TokenService.cleanup."""
         return await self._threads.run(self.sync.cleanup, limit)
+
+    async def readiness(self) -> dict[str, str]:
+        """See TokenService.readiness."""
+        return await self._threads.run(self.sync.readiness)
 
     async def ready(self) -> None:
         """See TokenService.ready."""

@@ -11,7 +11,7 @@ from admit.errors import AdmitError, InvalidGrant
 from admit.service.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from admit.clock import Clock
     from admit.keyring.wrapping import MasterKeys
@@ -49,7 +49,7 @@ class Core:
     """Whether the users are an application's own, so that a subject without a row here may well exist."""
     passwords: Passwords
     claims: Callable[[str], Mapping[str, object]] | None
-    on_event: Callable[[AuditEvent], None] | None
+    on_event: Sequence[Callable[[AuditEvent], None]]
     _turns: dict[int, Turns] = field(default_factory=dict)
 
     @property
@@ -72,10 +72,10 @@ class Core:
         if tx.moved:
             with contextlib.suppress(AdmitError):  # it is committed; the view catches up by itself
                 self.follower.look()
-        if self.on_event is not None:
-            for event in tx.events:
+        for event in tx.events:
+            for hook in self.on_event:
                 with contextlib.suppress(Exception):  # the change is committed: a hook must not make it look undone
-                    self.on_event(event)
+                    hook(event)
         return value
 
     def sign(

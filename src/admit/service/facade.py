@@ -18,6 +18,7 @@ from admit.service import (
     login,
     migrations,
     passwords,
+    readiness,
     refresh,
     rewrap,
     sessions,
@@ -132,6 +133,7 @@ class TokenService:
             clock=self._clock,
             chores=self._chores,
         )
+        self._hooks = [] if on_event is None else [on_event]
         hasher = passwords.Passwords(logins)
         self._core = parts.Core(
             storage=storage,
@@ -149,7 +151,7 @@ class TokenService:
             own_users=users is not None,
             passwords=hasher,
             claims=claims,
-            on_event=on_event,
+            on_event=self._hooks,
         )
         follower.look()
         self.users, self.clients, self.keys = Users(self._core), Clients(self._core), Keys(self._core)
@@ -317,6 +319,18 @@ class TokenService:
         self._core.follower.look()
         self._core.write(lambda _: None)
         self._core.follower.view()
+
+    def readiness(self) -> dict[str, str]:
+        """Each dependency (database, schema, master_key, keys, follower) as `ok`, `down`, or `unknown` behind one down."""
+        return readiness.readiness(self._core)
+
+    def feed_age(self) -> float:
+        """Seconds since this process last read the revocations and keys; infinite where it never did."""
+        return self._core.follower.age
+
+    def on_audit(self, callback: Callable[[AuditEvent], None]) -> None:
+        """Call back with each AuditEvent too, after its transaction committed; its exceptions are swallowed."""
+        self._hooks.append(callback)
 
     def start(self) -> None:
         """Start this process's background thread now; it otherwise starts by itself with the first call."""

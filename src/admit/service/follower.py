@@ -134,6 +134,16 @@ class Follower:
                     self._thread = Thread(target=self._follow, args=(self._ended,), name="admit-follower", daemon=True)
                     self._thread.start()
 
+    def follows(self) -> bool:
+        """Whether this process's thread is at work."""
+        self.start()
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def age(self) -> float:
+        """Seconds since keys and revocations were last read; infinite where they never were."""
+        return monotonic() - self._heard if self._view is not None else float("inf")
+
     def close(self) -> None:
         """End the thread."""
         self._ended.set()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import Counter
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import AbstractContextManager, nullcontext
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import URL, BigInteger, Connection, Engine, create_engine, event, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.functions import FunctionElement
 
 from admit.clock import Clock, jitter, monotonic, system_clock
@@ -20,6 +24,7 @@ from admit.service.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy.pool import Pool
     from sqlalchemy.sql.compiler import SQLCompiler
 
     from admit.service.results import AuditEvent
@@ -113,13 +118,18 @@ class Storage:
         self._processes: dict[int, _InProcess] = {}
         self._opening = Lock()
         self._home = os.getpid()
+        self.around: Callable[[str], AbstractContextManager[None]] | None = None
+        """Whoever measures: entered around each transaction, told "read" or "write"."""
+        self.failures: Counter[str] = Counter()
+        """What went wrong in this process, by its kind: busy, pool, away, error; and retried, which nobody noticed."""
 
     def read(self, query: Callable[[Tx], T]) -> T:
         """What `query` answers. Each of its statements sees the newest commit; it may run more than once."""
         try:
-            return self._again(lambda process: self._queried(process.engine, query))
+            with self._measured("read"):
+                return self._again(lambda process: self._queried(process.engine, query))
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise _unavailable(error) from None
+            raise self._failed(error) from None
 
     def write(
         self, change: Callable[[Tx], T], *, taken: AdmitError | None = None, single: bool = False
@@ -130,13 +140,14 @@ class Storage:
         COMMIT around it: two round trips less. Raises StorageUnavailable.
         """
         try:
-            if single and not self.sqlite:
-                return self._lone(change)
-            return self._again(lambda process: self._written(process, change, taken is None))
+            with self._measured("write"):
+                if single and not self.sqlite:
+                    return self._lone(change)
+                return self._again(lambda process: self._written(process, change, taken is None))
         except IntegrityError as error:
-            raise (taken or _unavailable(error)) from None
+            raise (taken or self._failed(error)) from None
         except (SQLAlchemyError, sqlite3.Error, NotYet) as error:
-            raise _unavailable(error) from None
+            raise self._failed(error) from None
 
     def close(self) -> None:
         """Close this process's connections; a host's own Engine is left alone."""
@@ -146,6 +157,23 @@ class Storage:
                 process.writer.close()
             if self._given is None:
                 process.engine.dispose()
+
+    def pool(self) -> tuple[int, int]:
+        """Connections of this process at work, and how many there can be."""
+        process = self._processes.get(os.getpid())
+        if process is None:
+            return 0, 0
+        pool: Pool = process.engine.pool
+        if not isinstance(pool, QueuePool):
+            return 0, 0
+        return pool.checkedout(), pool.size() + max(0, pool._max_overflow)
+
+    def _measured(self, operation: str) -> AbstractContextManager[None]:
+        return _NOTHING if self.around is None else self.around(operation)
+
+    def _failed(self, error: BaseException) -> StorageUnavailable:
+        self.failures[_kind(error)] += 1
+        return _unavailable(error)
 
     def _again(self, work: Callable[[_InProcess], T]) -> T:
         """Once more where a connection of the pool turns out to be dead: the first to notice empties the whole pool."""
@@ -169,6 +197,7 @@ class Storage:
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _LOST or not again:
                     raise
+                self.failures["retried"] += 1
                 last = error
         raise last
 
@@ -271,6 +300,24 @@ def _write_ahead(connection: Any) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > ends:
                 raise
         Event().wait(0.02 * jitter())  # so that two do not meet again
+
+
+_NOTHING: Final = nullcontext()
+_BUSY: Final = frozenset(("40001", "40P01", "55P03", "57014"))
+"""Of PostgreSQL: serialization failure, deadlock, a lock or a statement that took too long."""
+
+
+def _kind(error: BaseException) -> str:
+    """What a failure is counted as."""
+    cause = getattr(error, "orig", None) or error
+    if isinstance(error, NoConnection):
+        return "pool"
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None:
+        return "busy" if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else "error"
+    if isinstance(cause, NotYet) or getattr(cause, "sqlstate", None) in _BUSY:
+        return "busy"
+    return "away" if isinstance(error, OperationalError) else "error"
 
 
 def _unavailable(error: BaseException) -> StorageUnavailable:

@@ -37,6 +37,11 @@ class Turns:
         self._lines: dict[str, deque[_Turn]] = {}  # in the order in which the addresses are next
         self._waiting = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return self._waiting
+
     @contextmanager
     def turn(self, address: str) -> Iterator[None]:
         """A place, in a thread. Raises Overloaded where the queue is full, or the wait too long."""

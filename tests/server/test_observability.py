@@ -1,0 +1,279 @@
+"""What those who run the service see: metrics, readiness, request ids and logs; and what none of them ever shows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import delete, text, update
+from starlette.testclient import TestClient
+
+from admit.errors import StorageUnavailable
+from admit.server import create_app, logs
+from admit.service.facade import TokenService
+from admit.service.schema import feed, keys, secrets
+from tests.server.conftest import PASSWORD
+
+SERVICE = {"issuer": "https://auth.example", "audience": "orders", "master_key": bytes(range(32))}
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[TokenService]:
+    service = TokenService(f"sqlite:///{tmp_path}/auth.db", **SERVICE)  # type: ignore[arg-type]
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def http(service: TokenService) -> Iterator[TestClient]:
+    with TestClient(create_app(service), client=("127.0.0.1", 1)) as client:
+        yield client
+
+
+def samples(text: str) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_what_logins_refreshes_and_revocations_came_to_is_counted(service: TokenService, http: TestClient) -> None:
+    service.users.add("alice", PASSWORD)
+    pair = http.post("/login", data={"username": "alice", "password": PASSWORD}).json()
+    http.post("/login", data={"username": "alice", "password": "wrong"})
+    form = {"grant_type": "refresh_token", "refresh_token": pair["refresh_token"]}
+    http.post("/token", data=form)
+    http.post("/token", data={**form, "refresh_token": "admit_rt_forged"})
+    http.post("/revoke", data={"token": pair["access_token"]})
+    http.get("/no/such/path")
+    shown = http.get("/metrics").text
+    found = samples(shown)
+    for endpoint, outcome in (
+        ("POST /login", "ok"),
+        ("POST /login", "refused"),
+        ("POST /token", "ok"),
+        ("POST /token", "invalid_grant"),
+        ("POST /revoke", "ok"),
+    ):
+        assert found["admit_outcomes_total", endpoint, outcome] == 1
+        assert found["admit_http_request_seconds_count", endpoint] >= 1
+    assert found["admit_audit_events_total", "login.failed"] == 1
+    assert found["admit_database_seconds_count", "write", "ok"] > 3
+    assert found["admit_database_failures_total", "busy"] == 0
+    assert found["admit_database_connections_most",] > found["admit_database_connections",] >= 1
+    assert 0 <= found["admit_feed_age_seconds",] < 60
+    assert found["admit_password_hashes_waiting",] == 0
+    assert found["admit_keys", "access", "ES256", "active"] == found["admit_keys", "feed", "ES256", "pending"] == 1
+    assert 29 * 86400 < found["admit_key_rotation_seconds", "access", "ES256"] <= 30 * 86400
+    for secret in ("alice", "127.0.0.1", pair["access_token"], pair["refresh_token"], "no/such"):
+        assert secret not in shown
+
+
+def test_a_database_that_fails_is_counted_by_its_kind(service: TokenService, http: TestClient) -> None:
+    def broken(_: object) -> None:
+        raise StorageUnavailable("as a busy database does")
+
+    with pytest.raises(StorageUnavailable):
+        service._storage.read(lambda tx: tx.execute(text("SELECT nothing FROM nowhere")))
+    with pytest.raises(StorageUnavailable):
+        service._storage.write(broken)
+    found = samples(http.get("/metrics").text)
+    assert found["admit_database_failures_total", "error"] == 1
+    assert found["admit_database_seconds_count", "write", "failed"] == 1
+
+
+def test_metrics_are_for_their_networks_alone(service: TokenService) -> None:
+    app = create_app(service, metrics_from=("10.1.0.0/16",))
+    for client, status in (("10.1.2.3", 200), ("127.0.0.1", 404), ("10.2.2.3", 404), ("unix", 404)):
+        assert TestClient(app, client=(client, 1)).get("/metrics").status_code == status
+
+
+def test_behind_a_proxy_a_scraper_comes_straight_and_a_stranger_through_it_does_not(service: TokenService) -> None:
+    app = create_app(service, trusted_proxies=("127.0.0.1/32",), metrics_from=("127.0.0.0/8", "10.1.0.0/16"))
+    through = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
+    assert TestClient(app, client=("10.1.2.3", 1)).get("/metrics").status_code == 200
+    assert TestClient(app, client=("127.0.0.1", 1)).get("/metrics", headers=through).status_code == 404
+    assert TestClient(app, client=("203.0.113.9", 1)).get("/metrics").status_code == 404
+
+
+def test_the_metrics_of_every_worker_are_told_whichever_is_asked(serve: Callable[..., Any]) -> None:
+    service = serve("--workers", "2")
+    for _ in range(30):  # each on a connection of its own: both workers get some
+        httpx2.get(service.url + "/healthz", trust_env=False)
+    text = httpx2.get(service.url + "/metrics", trust_env=False).text
+    found = {
+        labels: value
+        for (name, *labels_), value in samples(text).items()
+        if (labels := tuple(labels_)) and name == "admit_http_requests_total" and "GET /healthz" in labels
+    }
+    assert {labels[-1] for labels in found} == {"0", "1"}
+    assert sum(found.values()) == 30
+    assert {labels[-1] for labels in samples(text) if labels[0] == "admit_feed_age_seconds"} == {"0", "1"}
+    assert service.stop() == (0, "")
+
+
+def test_a_service_that_can_work_says_so_of_each_dependency(http: TestClient) -> None:
+    answer = http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ready",
+        "checks": dict.fromkeys(("database", "schema", "master_key", "keys", "follower"), "ok"),
+    }
+
+
+def no_keys(service: TokenService) -> None:
+    def change(tx: Any) -> None:
+        tx.execute(delete(keys))
+        tx.execute(update(feed).values(keys_version=feed.c.keys_version + 1))
+
+    service._storage.write(change)
+
+
+def another_master_key(service: TokenService) -> None:
+    def change(tx: Any) -> None:
+        tx.execute(update(keys).values(private=b"\1" + bytes(80)))
+        tx.execute(update(secrets).values(wrapped=b"\1" + bytes(80)))
+        tx.execute(update(feed).values(keys_version=feed.c.keys_version + 1))
+
+    service._storage.write(change)
+
+
+def an_older_schema(service: TokenService) -> None:
+    service._storage.write(lambda tx: tx.execute(text("UPDATE admit_alembic_version SET version_num = '0001'")))
+
+
+DOWN: dict[str, Callable[[TokenService], None]] = {
+    "schema": an_older_schema,
+    "master_key": another_master_key,
+    "keys": no_keys,
+    "follower": lambda service: service._core.follower.close(),
+}
+
+
+@pytest.mark.parametrize("name", DOWN)
+def test_readiness_tells_which_dependency_is_down(service: TokenService, http: TestClient, name: str) -> None:
+    DOWN[name](service)
+    answer = http.get("/readyz")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    told = answer.json()
+    assert told["status"] == "unavailable"
+    assert [each for each, how in told["checks"].items() if how == "down"] == [name]
+    assert all(how in ("ok", "down", "unknown") for how in told["checks"].values())
+
+
+def test_a_database_away_is_told_and_what_stands_on_it_is_unknown(request: pytest.FixtureRequest) -> None:
+    helpers = pytest.importorskip("tests.helpers.postgres", exc_type=ImportError)
+    if why := helpers.missing():
+        pytest.skip(why)
+    server = helpers.Postgres()
+    try:
+        server.start()
+        service = TokenService(server.database(), **SERVICE)  # type: ignore[arg-type]
+        with TestClient(create_app(service), client=("127.0.0.1", 1)) as http:
+            server.stop()
+            told = http.get("/readyz")
+            found = samples(http.get("/metrics").text)
+        service.close()
+    finally:
+        server.close()
+    assert told.status_code == 503
+    assert told.json()["checks"] == {"database": "down"} | dict.fromkeys(
+        ("schema", "master_key", "keys", "follower"), "unknown"
+    )
+    assert str(server.folder) not in told.text
+    assert found["admit_database_failures_total", "away"] > 0
+
+
+def test_while_it_ends_it_is_not_ready_and_every_answer_closes_its_connection(service: TokenService) -> None:
+    app = create_app(service)
+    with TestClient(app) as http:
+        assert "connection" not in http.get("/healthz").headers
+        app.state.draining.on = True
+        answer = http.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (503, "stopping")
+        assert http.get("/healthz").headers["connection"] == "close"
+
+
+TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"
+IDS = {
+    "5d1f7a1e-90a6-4f54-9f3a-2f1f0f6a8c11": True,
+    "a" * 64: True,
+    "a" * 65: False,
+    "short": False,
+    TOKEN: False,
+    "with space": False,
+    'quote"quote': False,
+    "line\\nbreak": False,
+}
+
+
+@pytest.mark.parametrize("given", IDS)
+def test_an_id_that_came_with_the_request_is_kept_only_where_it_is_sane(http: TestClient, given: str) -> None:
+    answered = http.get("/healthz", headers={"X-Request-Id": given}).headers["x-request-id"]
+    assert (answered == given) is IDS[given]
+    assert 8 <= len(answered) <= 64
+
+
+def test_two_ids_are_none_and_a_refresh_token_is_too_long_to_be_one(service: TokenService, http: TestClient) -> None:
+    twice = httpx2.Headers([("X-Request-Id", "aaaaaaaa"), ("X-Request-Id", "bbbbbbbb")])
+    assert http.get("/healthz", headers=twice.multi_items()).headers["x-request-id"] not in ("aaaaaaaa", "bbbbbbbb")
+    service.users.add("alice", PASSWORD)
+    refresh_token = service.login("alice", PASSWORD).refresh_token
+    assert http.get("/healthz", headers={"X-Request-Id": refresh_token}).headers["x-request-id"] != refresh_token
+
+
+def test_each_request_is_a_line_with_its_id_and_without_what_it_carried(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    service = serve("--log-level", "info", "--log-format", "json", data=tmp_path / "d")
+    service.add_user()
+    pair = service.login()
+    ask = {"X-Request-Id": "this-very-request", "Authorization": f"Bearer {pair['access_token']}"}
+    service.http.get(service.url + f"/revocations?since=0&wait=0&token={pair['access_token']}", headers=ask)
+    service.http.get(service.url + f"/sessions/{pair['refresh_token']}?token={pair['access_token']}")
+    service.http.request("SECRET", service.url + f"/{pair['access_token']}")
+    _, stderr = service.stop()
+    lines = [json.loads(line) for line in stderr.splitlines()]
+    requests = [line for line in lines if line["logger"] == "admit.access"]
+    ours = next(line for line in requests if line["request_id"] == "this-very-request")
+    assert (ours["route"], ours["status"], ours["address"]) == ("GET /revocations", 200, "127.0.0.1")
+    assert ours["milliseconds"] >= 0
+    assert {line["status"] for line in requests} >= {200, 405}
+    for secret in (*pair.values(), PASSWORD, "since=0", "SECRET"):
+        assert str(secret) not in stderr or secret in ("Bearer", "", pair["expires_in"])
+
+
+def test_a_worker_thread_logs_with_the_id_of_its_request_and_never_an_exceptions_words(
+    service: TokenService, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = logging.StreamHandler()
+    formatted: list[str] = []
+    monkeypatch.setattr(handler, "emit", lambda record: formatted.append(logs.Json().format(record)))
+    log = logging.getLogger("admit.test")
+    log.addHandler(handler)
+
+    secret = "hunter" + str(len("ab"))  # its source line may stand in the log, what it holds may not
+
+    def fails() -> dict[str, str]:
+        try:
+            raise ValueError(secret)
+        except ValueError:
+            log.exception("something failed")
+        return {}
+
+    monkeypatch.setattr(service, "readiness", fails)
+    try:
+        http.get("/readyz", headers={"X-Request-Id": "aaaaaaaa"})
+    finally:
+        log.removeHandler(handler)
+    line = json.loads(formatted[0])
+    assert (line["request_id"], line["message"]) == ("aaaaaaaa", "something failed")
+    assert line["raised"][0] == "builtins.ValueError"
+    assert "hunter2" not in formatted[0]
