@@ -72,6 +72,7 @@ def test_what_logins_refreshes_and_revocations_came_to_is_counted(service: Token
     assert 0 <= found["admit_feed_age_seconds",] < 60
     assert found["admit_password_hashes_waiting",] == 0
     assert found["admit_keys", "ES256", "active", "access"] == found["admit_keys", "ES256", "pending", "feed"] == 1
+    assert 29 * 86400 < found["admit_key_rotation_seconds", "ES256", "access"] <= 30 * 86400
     for secret in ("alice", "127.0.0.1", pair["access_token"], pair["refresh_token"], "no/such"):
         assert secret not in shown
 

@@ -150,9 +150,8 @@ def key_schedule(keys: Sequence[SigningKey]) -> list[Metric]:
         for state in State:
             states.add_metric((use, alg, state), sum(key.state == state for key in of))
         for key in of:
-            at = getattr(key, "next_at", None)
-            if key.state == State.ACTIVE and at is not None:
-                due.add_metric((use, alg), at - system_clock())
+            if key.state == State.ACTIVE and key.next_at is not None:
+                due.add_metric((use, alg), key.next_at - system_clock())
     return [states, due]
 
 
