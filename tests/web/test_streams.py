@@ -1,0 +1,357 @@
+"""WebSockets and event streams, over real sockets: who gets in, and that they end when their token does."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Annotated, Any, TypeVar
+
+import httpx2
+import pytest
+import uvicorn
+from fastapi import FastAPI, Security, WebSocket
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocketDisconnect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from admit import Claims, ConfigurationError, Cookies, Key, KeySet, Signer, Verifier
+from admit.errors import RevocationsUnavailable
+from admit.tokens.revocation import Entry
+from admit.tokens.revocation_set import RevocationSet
+from admit.web.fastapi import Bearer
+from admit.web.starlette import BearerMiddleware, claims_of
+
+T = TypeVar("T")
+KEY = Key.generate("ES256")
+OWN, EVIL = "http://localhost:1", "http://localhost:2"
+COOKIES = Cookies(OWN)
+SOON = timedelta(milliseconds=100)
+BOTH = pytest.mark.parametrize("door", ["starlette", "fastapi"])
+
+
+class Feed(RevocationSet):
+    """A set of revocations whose feed can go silent."""
+
+    silent = False
+
+    def check(self, claims: Claims[Any], /) -> None:
+        if self.silent:
+            raise RevocationsUnavailable("the feed is old")
+        super().check(claims)
+
+
+FEED = Feed()
+VERIFIER = Verifier(KeySet([KEY.public()]), issuer="https://auth.example", audience="orders", revocations=FEED)
+SEEN: list[str] = []
+"""What the applications saw of the end."""
+
+
+async def talk(websocket: WebSocket, sub: str) -> None:
+    """Echo until the client, or the token, is gone."""
+    offered = websocket.scope["subprotocols"]
+    await websocket.accept(subprotocol="admit" if "admit" in offered else None)
+    await websocket.send_text(sub)
+    try:
+        while True:
+            await websocket.send_text(await websocket.receive_text())
+    except WebSocketDisconnect as gone:
+        SEEN.append(f"disconnect {gone.code}")
+
+
+async def tick(websocket: WebSocket) -> None:
+    """Send without ever listening."""
+    await websocket.accept()
+    while True:
+        await websocket.send_text("tick")
+        await asyncio.sleep(0.02)
+
+
+async def events() -> AsyncIterator[str]:
+    """One event, and then silence."""
+    try:
+        yield "data: first\n\n"
+        await asyncio.sleep(60)
+    finally:
+        SEEN.append("stream over")
+
+
+async def many() -> AsyncIterator[str]:
+    while True:
+        yield "data: tick\n\n"
+        await asyncio.sleep(0.02)
+
+
+async def slow() -> AsyncIterator[str]:
+    for _ in range(12):
+        yield "part,"
+        await asyncio.sleep(0.2)
+
+
+def starlette_app() -> Any:
+    async def echo(websocket: WebSocket) -> None:
+        SEEN.append(f"offered {websocket.scope['subprotocols']}")
+        await talk(websocket, claims_of(websocket).sub)
+
+    async def stream(request: Request) -> Response:
+        source = {"/quiet": events, "/many": many}[request.url.path]
+        return StreamingResponse(source(), media_type="text/event-stream")
+
+    async def download(request: Request) -> Response:
+        return StreamingResponse(slow(), media_type="text/csv")
+
+    return Starlette(
+        routes=[
+            WebSocketRoute("/ws", echo),
+            WebSocketRoute("/tick", tick),
+            Route("/quiet", stream),
+            Route("/many", stream),
+            Route("/download", download),
+        ],
+        middleware=[Middleware(BearerMiddleware, verifier=VERIFIER, cookies=COOKIES, recheck=SOON)],
+    )
+
+
+def fastapi_app() -> Any:
+    app, bearer = FastAPI(), Bearer(VERIFIER, cookies=COOKIES, recheck=SOON)
+
+    @app.websocket("/ws")
+    async def echo(websocket: WebSocket, who: Annotated[Claims[None], Security(bearer.socket)]) -> None:
+        await talk(websocket, who.sub)
+
+    @app.websocket("/tick")
+    async def ticker(websocket: WebSocket, who: Annotated[Claims[None], Security(bearer.socket)]) -> None:
+        await tick(websocket)
+
+    @app.websocket("/scoped")
+    async def scoped(
+        websocket: WebSocket, who: Annotated[Claims[None], Security(bearer.socket, scopes=["chat"])]
+    ) -> None:
+        await talk(websocket, who.sub)
+
+    @app.websocket("/mistake")
+    async def mistake(websocket: WebSocket, who: Annotated[Claims[None], Security(bearer)]) -> None:
+        await talk(websocket, who.sub)
+
+    @app.get("/quiet")
+    async def quiet(who: Annotated[Claims[None], Security(bearer)]) -> StreamingResponse:
+        return StreamingResponse(bearer.while_good(who, events()), media_type="text/event-stream")
+
+    @app.get("/many")
+    async def often(who: Annotated[Claims[None], Security(bearer)]) -> StreamingResponse:
+        return StreamingResponse(bearer.while_good(who, many()), media_type="text/event-stream")
+
+    @app.get("/download")
+    async def download(who: Annotated[Claims[None], Security(bearer)]) -> StreamingResponse:
+        return StreamingResponse(slow(), media_type="text/csv")
+
+    return app
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """The host and port of an application on a server of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, log_level="error", lifespan="off", ws="websockets-sansio")
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[dict[str, str]]:
+    with ExitStack() as stack:
+        yield {
+            "starlette": stack.enter_context(served(starlette_app())),
+            "fastapi": stack.enter_context(served(fastapi_app())),
+        }
+
+
+def token(seconds: int = 600, sub: str = "alice", **claims: object) -> str:
+    signer = Signer(KEY, issuer="https://auth.example", audience="orders", lifetime=timedelta(seconds=seconds))
+    return signer.sign(sub=sub, client_id="web", claims=claims)
+
+
+def bearer(value: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {value}"}
+
+
+def cookie(value: str) -> dict[str, str]:
+    return {"Cookie": f"{COOKIES.access}={value}"}
+
+
+def opened(host: str, path: str = "/ws", headers: dict[str, str] | None = None, **more: Any) -> ClientConnection:
+    connection: ClientConnection = connect(f"ws://{host}{path}", additional_headers=headers, proxy=None, **more)
+    return connection
+
+
+def refused(host: str, path: str = "/ws", headers: dict[str, str] | None = None, **more: Any) -> int:
+    with pytest.raises(InvalidStatus) as error, opened(host, path, headers, **more):
+        pass
+    return error.value.response.status_code
+
+
+def closing(websocket: ClientConnection) -> int:
+    """The code with which the server closes."""
+    try:
+        while True:
+            websocket.recv(timeout=20)
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd is not None else 1006
+
+
+@BOTH
+def test_a_socket_opens_with_a_token_in_the_header(hosts: dict[str, str], door: str) -> None:
+    with opened(hosts[door], headers=bearer(token())) as websocket:
+        assert websocket.recv() == "alice"
+        websocket.send("hello")
+        assert websocket.recv() == "hello"
+    assert refused(hosts[door]) == 401
+    assert refused(hosts[door], headers=bearer(token()[:-6] + "AAAAAA")) == 401
+
+
+@BOTH
+def test_a_socket_opens_with_a_cookie_from_a_page_of_ours_alone(hosts: dict[str, str], door: str) -> None:
+    with opened(hosts[door], headers=cookie(token()), origin=OWN) as websocket:
+        assert websocket.recv() == "alice"
+    assert refused(hosts[door], headers=cookie(token()), origin=EVIL) == 403  # cross-site WebSocket hijacking
+    assert refused(hosts[door], headers=cookie(token())) == 403
+    assert refused(hosts[door], headers=cookie(token()) | {"Sec-Fetch-Site": "same-origin"}) == 403
+    with opened(hosts[door], headers=bearer(token()), origin=EVIL) as websocket:  # a header is no browser's doing
+        assert websocket.recv() == "alice"
+
+
+@BOTH
+def test_a_page_sends_its_token_as_a_subprotocol_that_is_never_echoed(hosts: dict[str, str], door: str) -> None:
+    SEEN.clear()
+    with opened(hosts[door], subprotocols=["admit", f"bearer.{token()}"], origin=EVIL) as websocket:
+        assert websocket.recv() == "alice"
+        assert websocket.subprotocol == "admit"
+    if door == "starlette":
+        assert "offered ['admit']" in SEEN
+    assert refused(hosts[door], subprotocols=["admit", "bearer.x.y.z"]) == 401
+    assert refused(hosts[door], subprotocols=[f"bearer.{token()}", f"bearer.{token(sub='bob')}"]) == 400
+    assert refused(hosts[door], headers=bearer(token(sub="bob")), subprotocols=[f"bearer.{token()}"]) == 400
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["access_token", "token", "auth"])
+def test_a_token_in_the_url_is_refused_with_the_reason(hosts: dict[str, str], door: str, name: str) -> None:
+    with pytest.raises(InvalidStatus) as error, opened(hosts[door], f"/ws?{name}={token()}"):
+        pass
+    assert error.value.response.status_code == 400
+    assert b"never into a URL" in error.value.response.body
+
+
+def test_sockets_close_when_their_tokens_expire(hosts: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    SEEN.clear()
+
+    def close(host: str, path: str) -> tuple[int, float]:
+        begun = time.time()
+        with opened(host, path, bearer(token(2))) as websocket:
+            return closing(websocket), time.time() - begun
+
+    for code, seconds in at_once(close, [(host, path) for host in hosts.values() for path in ("/ws", "/tick")]):
+        assert code == 4401
+        assert 0.9 < seconds < 10  # exp is in whole seconds
+    settled(lambda: SEEN.count("disconnect 4401") == 2)
+    assert not caplog.records  # the end of a token is no error of the application
+
+
+@BOTH
+def test_a_socket_closes_when_its_session_is_cut_off(hosts: dict[str, str], door: str) -> None:
+    sid = f"session-{door}"
+    with (
+        opened(hosts[door], headers=bearer(token(sid=sid))) as websocket,
+        opened(hosts[door], headers=bearer(token())) as other,
+    ):
+        websocket.send("hello")
+        assert [websocket.recv(), websocket.recv()] == ["alice", "hello"]
+        FEED.apply([Entry.of("sid", sid, seq=1, exp=None)])
+        assert closing(websocket) == 4401
+        other.send("hello")
+        assert [other.recv(), other.recv()] == ["alice", "hello"]
+
+
+@BOTH
+def test_where_nobody_knows_any_more_it_closes_to_try_again(hosts: dict[str, str], door: str) -> None:
+    with opened(hosts[door], headers=bearer(token())) as websocket:
+        FEED.silent = True
+        try:
+            assert closing(websocket) == 1013
+            assert refused(hosts[door], headers=bearer(token())) == 503
+        finally:
+            FEED.silent = False
+
+
+def test_a_websocket_that_depends_on_the_plain_door_opens_for_nobody(hosts: dict[str, str]) -> None:
+    assert refused(hosts["fastapi"], "/mistake", bearer(token())) == 500
+    assert refused(hosts["fastapi"], "/scoped", bearer(token())) == 403
+
+
+@pytest.mark.parametrize("how", ["expiry", "revocation"])
+def test_event_streams_end_with_their_tokens(hosts: dict[str, str], how: str) -> None:
+    SEEN.clear()
+
+    def read(host: str, path: str, accept: str) -> tuple[str, float]:
+        sid = f"{host}{path}{how}"
+        headers = bearer(token(2 if how == "expiry" else 600, sid=sid)) | {"Accept": accept}
+        begun, got = time.time(), ""
+        with httpx2.stream("GET", f"http://{host}{path}", headers=headers, timeout=20) as answer:
+            for text in answer.iter_text():
+                if not got and how == "revocation":
+                    FEED.apply([Entry.of("sid", sid, seq=1, exp=None)])
+                got += text
+        return got, time.time() - begun
+
+    kinds = (("/quiet", "text/event-stream"), ("/many", "*/*"))
+    for got, seconds in at_once(read, [(host, *kind) for host in hosts.values() for kind in kinds]):
+        assert got.startswith("data: ")
+        assert seconds < 10
+    settled(lambda: SEEN.count("stream over") == 2)
+
+
+def test_a_download_that_takes_longer_than_its_token_is_not_cut(hosts: dict[str, str]) -> None:
+    headers = bearer(token(2)) | {"Accept": "text/event-stream, */*"}
+
+    def load(host: str) -> str:
+        return httpx2.get(f"http://{host}/download", headers=headers, timeout=30).text
+
+    assert at_once(load, [(host,) for host in hosts.values()]) == ["part," * 12] * 2
+
+
+@pytest.mark.parametrize("recheck", [0, timedelta(), timedelta(hours=1), None])
+def test_how_often_to_look_again_is_a_sensible_length_of_time(recheck: Any) -> None:
+    async def app(*_: Any) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="recheck"):
+        Bearer(VERIFIER, recheck=recheck)
+    with pytest.raises(ConfigurationError, match="recheck"):
+        BearerMiddleware(app, VERIFIER, recheck=recheck)
+
+
+def at_once(call: Callable[..., T], each: list[tuple[Any, ...]]) -> list[T]:
+    with ThreadPoolExecutor(len(each)) as pool:
+        return [future.result() for future in [pool.submit(call, *arguments) for arguments in each]]
+
+
+def settled(done: Any) -> None:
+    for _ in range(200):
+        if done():
+            return
+        time.sleep(0.02)
+    raise AssertionError(SEEN)
