@@ -32,6 +32,8 @@ def main(url: str, settings: str) -> None:
         "disable": service.users.disable,
         "enable": service.users.enable,
         "set password": service.users.set_password,
+        "step": service.keys.step,
+        "revoke key": service.keys.revoke,
         "look": service._core.follower.look,
         "verify": door.verify,
     }
@@ -44,7 +46,7 @@ def main(url: str, settings: str) -> None:
             return ["error", type(error).__name__]
         if isinstance(answer, TokenPair):
             return ["pair", answer.refresh_token, answer.access_token, answer.session_id]
-        return ["done"]
+        return [f"answered {answer}"] if isinstance(answer, bool) else ["done"]
 
     print("ready", flush=True)
     with ThreadPoolExecutor(32) as pool:

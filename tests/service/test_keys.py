@@ -5,14 +5,28 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from admit.errors import ConfigurationError, InvalidRequest, KeysUnavailable, RevokedToken, UnknownKey
+from admit import Key, KeySet, Verifier, peek
+from admit.errors import (
+    ConfigurationError,
+    InvalidGrant,
+    InvalidKey,
+    InvalidRequest,
+    KeysUnavailable,
+    RevokedToken,
+    StorageUnavailable,
+    UnknownKey,
+)
+from admit.jose.encoding import b64url_decode
 from admit.service.facade import TokenService
 from admit.service.policy import Policy
 from admit.service.session_policy import milliseconds
+from admit.tokens.revocation import Page, digest
 from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener
 
 _RETIRED_AFTER = Policy().key_reload + Policy().clock_skew + Policy().leeway + Policy().access_lifetime
@@ -161,3 +175,152 @@ def test_two_services_that_start_together_agree_on_the_keys(opened: Opener) -> N
     token = one.login("alice", PASSWORD)
     other.verifier().verify(token.access_token)
     assert other.refresh(token.refresh_token).session_id == token.session_id
+
+
+def test_a_rotation_missed_for_months_is_made_up_for_step_by_step(opened: Opener, clock: MovableClock) -> None:
+    before = opened(clock=clock)
+    before.users.add("alice", PASSWORD)
+    pair = before.login("alice", PASSWORD)
+    held = KeySet.from_jwks(before.jwks(), algorithms=("ES256",))  # by a verifier, from just before the end
+    before.close()
+    clock.forward(milliseconds(Policy().key_lifetime) * 5 // 2)
+    service = opened(clock=clock)
+    door = service.verifier(audience=("orders", "billing"))
+    session = service.users.add("bob", PASSWORD)
+    seen: list[str] = []
+    for _ in range(20):
+        for published in (held, KeySet.from_jwks(service.jwks(), algorithms=("ES256",))):
+            token = service.login("bob", PASSWORD).access_token
+            Verifier(published, issuer=service.issuer, audience="orders", clock=clock).verify(token)
+        door.verify(token)
+        if not service.keys.step():
+            break
+        seen = _states(service)
+    assert seen == ["retiring", "active", "pending"]
+    assert service.sessions(session.id)
+    with pytest.raises(InvalidGrant):
+        service.refresh(pair.refresh_token)  # 75 days unused: its own limit, no matter of keys
+    for _ in range(3):
+        clock.forward(milliseconds(Policy().key_lifetime) - 60_000)  # a process that wakes up now and then is in time
+        while service.keys.step():
+            continue
+    clock.forward(milliseconds(Policy().key_published))
+    assert _states(service)[-2:] == ["active", "pending"]
+    assert _states(service)[0] == "retired"
+
+
+def test_a_revoked_feed_key_leaves_a_feed_that_verifiers_believe(service: TokenService) -> None:
+    for state in ("active", "pending", "active"):
+        kid = next(key.kid for key in service.keys.list() if key.use == "feed" and key.state == state)
+        held = KeySet.from_jwks(service.feed_jwks(), algorithms=("ES256",))
+        service.keys.revoke(kid)
+        page = service.feed()
+        assert peek(page).header["kid"] != kid
+        if state == "active":  # the standby signs, which every verifier holds
+            read = Page.read(page.encode(), held, service.issuer)
+            assert digest("kid", kid) in {b64url_decode(entry.digest.encode()) for entry in read.entries}
+        assert kid not in {key["kid"] for key in service.feed_jwks()["keys"]}
+        states = [key.state for key in service.keys.list() if key.use == "feed"]
+        assert (states.count("active"), states.count("pending")) == (1, 1)
+
+
+def test_a_key_made_elsewhere_signs_next_and_the_standby_after_it(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    clock.forward(1)
+    generated = next(key.kid for key in service.keys.list() if key.use == "access" and key.state == "pending")
+    key = Key.generate("ES256", kid="from-before")
+    assert service.keys.add(key).state == "pending"
+    assert service.jwks()["keys"][-1] == key.to_jwk()
+    with pytest.raises(KeysUnavailable):
+        service.keys.rotate()
+    clock.forward(milliseconds(Policy().key_published))
+    assert service.keys.rotate().kid == "from-before"
+    token = service.login("alice", PASSWORD).access_token
+    Verifier(KeySet([key.public()]), issuer=service.issuer, audience="orders", clock=clock).verify(token)
+    assert _states(service) == ["retiring", "pending", "active"]
+    assert service.keys.rotate().kid == generated  # in every JWKS since long before
+
+
+def test_in_an_emergency_the_standby_that_most_verifiers_hold_signs_not_the_one_just_taken_in(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    clock.forward(1)
+    keys = {key.state: key.kid for key in service.keys.list() if key.use == "access"}
+    service.keys.add(Key.generate("ES256", kid="from-before"))
+    service.keys.revoke(keys["active"])
+    assert peek(service.login("alice", PASSWORD).access_token).header["kid"] == keys["pending"]
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (Key.generate("ES384"), "signs with ES256"),
+        (Key.generate("ES256").public(), "private key"),
+        (Key.generate("HS256"), "private key"),
+        (Key.generate("ECDH-ES"), "private key"),
+        ("-----BEGIN PRIVATE KEY-----", "private key"),
+    ],
+)
+def test_a_key_that_could_not_sign_here_is_not_taken_in(service: TokenService, key: Key, why: str) -> None:
+    with pytest.raises(InvalidRequest, match=why):
+        service.keys.add(key)
+    assert _states(service) == ["active", "pending"]
+
+
+def test_a_key_that_is_known_is_not_taken_in_again_under_any_name_or_after_its_end(service: TokenService) -> None:
+    key = Key.generate("ES256", kid="once")
+    service.keys.add(key)
+    service.keys.revoke("once")
+    again = key.to_jwk(private=True) | {"kid": "twice"}
+    for known in (key, Key.from_jwk(again)):
+        with pytest.raises(InvalidRequest, match=r"already|known"):
+            service.keys.add(known)
+    other = Key.generate("ES256", kid="once")
+    with pytest.raises(InvalidRequest, match="kid already"):
+        service.keys.add(other)
+
+
+def test_a_key_limited_to_verifying_is_not_taken_in(service: TokenService) -> None:
+    limited = Key.from_jwk(Key.generate("ES256").to_jwk(private=True) | {"key_ops": ["verify"]})
+    with pytest.raises(InvalidKey):
+        service.keys.add(limited)
+
+
+def test_the_list_says_when_what_is_next(service: TokenService, clock: MovableClock) -> None:
+    def ahead() -> list[tuple[str, str | None, float | None]]:
+        rows = [key for key in service.keys.list() if key.use == "access"]
+        return [(key.state, key.next_state, None if key.next_at is None else key.next_at - clock()) for key in rows]
+
+    life = Policy().key_lifetime.total_seconds()
+    assert ahead() == [("active", "retiring", life), ("pending", "active", life)]
+    clock.forward(1000)
+    service.keys.rotate()
+    assert ahead()[0] == ("retiring", "retired", _RETIRED_AFTER.total_seconds())
+    service.keys.revoke(service.keys.list()[0].kid)
+    assert ahead()[0] == ("revoked", None, None)
+    for _, _, at in ahead()[1:]:
+        assert at == life
+
+
+def test_a_jwks_is_never_handed_out_from_a_view_older_than_the_reload_interval(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = opened(policy=Policy(key_reload=timedelta(milliseconds=1)))
+    service._core.follower.close()  # as if its thread hung
+
+    def away(query: object) -> None:
+        raise StorageUnavailable("the database is away")
+
+    monkeypatch.setattr(service._storage, "read", away)
+    time.sleep(0.01)
+    with pytest.raises(StorageUnavailable):
+        service.jwks()
+
+
+def test_a_jwks_is_good_for_no_longer_than_every_key_in_it_is_published_before_it_signs() -> None:
+    assert Policy().jwks_max_age == 300
+    short = Policy(key_published=timedelta(seconds=100))
+    assert short.jwks_max_age == 10
+    with pytest.raises(ConfigurationError, match="key_published"):
+        Policy(key_published=timedelta(seconds=90))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
+from pathlib import Path
 
 import pytest
+from sqlalchemy import LargeBinary, update
 
 from admit.errors import ConfigurationError
-from admit.service import rewrap
-from tests.service.conftest import MASTER, PASSWORD, Opener
+from admit.service import master, rewrap, schema
+from admit.service.storage import Tx
+from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener
 
 NEW = bytes(range(32, 64))
 BOTH = {1: MASTER, 2: NEW}
@@ -64,3 +68,101 @@ def test_a_destroyed_private_half_does_not_come_back(opened: Opener, url: str) -
     [(private,)] = connection.execute("SELECT private FROM admit_keys WHERE state = 'retiring'").fetchall()
     connection.close()
     assert private is None
+
+
+def test_while_processes_get_the_new_master_key_one_by_one_those_without_it_read_all_that_is_written(
+    opened: Opener, url: str, clock: MovableClock
+) -> None:
+    old = opened(master_key=MASTER, clock=clock)
+    old.users.add("alice", PASSWORD)
+    new = opened(master_key=BOTH, clock=clock)
+    new.keys.rotate(force=True)
+    new.keys.rotate_mac()
+    assert _versions(url) == {1}
+    old._core.follower.look()
+    pair = old.login("alice", PASSWORD)
+    assert new.refresh(pair.refresh_token).session_id == pair.session_id
+    restarted = opened(master_key=BOTH, clock=clock)  # now every process has both
+    new.keys.rewrap()
+    restarted.keys.rotate(force=True)  # by a process that was not told of it
+    assert _versions(url) == {2}
+    assert new.keys.rewrap() == 0
+    last = opened(master_key={2: NEW}, clock=clock)
+    assert last.refresh(pair.refresh_token).session_id == pair.session_id
+
+
+def test_a_secret_left_under_an_old_master_key_is_told_of_when_a_service_opens_not_when_it_is_needed(
+    opened: Opener,
+) -> None:
+    opened(master_key=MASTER)
+    both = opened(master_key=BOTH)
+    both._core.write(lambda tx: rewrap.rewrap(tx, both._core.master, 5))  # all but one: a standby, not needed yet
+    with pytest.raises(ConfigurationError, match="version 1"):
+        opened(master_key={2: NEW})
+    both.keys.rewrap()
+    opened(master_key={2: NEW})
+
+
+def test_what_changes_while_it_is_wrapped_anew_is_not_written_over(opened: Opener, url: str) -> None:
+    opened(master_key=MASTER)
+    both = opened(master_key=BOTH)
+    signing = next(key.kid for key in both.keys.list() if key.use == "access" and key.state == "active")
+    unwrap = both._core.master.unwrap
+
+    class Slow:
+        """The master keys, held up amid a rewrap while another connection lets the key stop signing."""
+
+        newest = 2
+        version_of = both._core.master.version_of
+        wrap = both._core.master.wrap
+
+        def unwrap(self, kind: str, name: str, wrapped: bytes) -> bytes:
+            if name == signing:
+                changed.append(name)
+                tx.execute(update(schema.keys).where(schema.keys.c.kid == name).values(private=None))
+            return unwrap(kind, name, wrapped)
+
+    changed: list[str] = []
+    with both._storage._process().engine.connect() as connection:
+        tx = connection
+        rewrap.rewrap(Tx(connection, 1), Slow(), 100)  # type: ignore[arg-type]
+    assert changed == [signing]
+    assert _private(url, signing) is None
+
+
+def _private(url: str, kid: str) -> bytes | None:
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    [(private,)] = connection.execute("SELECT private FROM admit_keys WHERE kid = ?", (kid,)).fetchall()
+    connection.close()
+    return private  # type: ignore[no-any-return]
+
+
+def test_every_column_that_is_wrapped_is_in_the_table_of_those_that_are_rewrapped() -> None:
+    binary = [c for table in schema.metadata.sorted_tables for c in table.columns if isinstance(c.type, LargeBinary)]
+    # Hashes open to nobody; a sealed successor opens under its own refresh token.
+    others = {c for c in binary if any(part in c.name for part in ("hash", "previous", "digest", "successor"))}
+    assert {row.column for row in rewrap.WRAPPED} == set(binary) - others
+
+
+def test_a_master_key_in_files_has_its_versions_beside_it(opened: Opener, tmp_path: Path, url: str) -> None:
+    path = tmp_path / "auth.db.key"
+    first = opened(master_key=None)
+    first.users.add("alice", PASSWORD)
+    pair = first.login("alice", PASSWORD)
+    (tmp_path / "auth.db.key.notes").write_text("no key")
+    new = master.add_version(path)
+    assert new == tmp_path / "auth.db.key.2"
+    assert stat.S_IMODE(new.stat().st_mode) == 0o600
+    assert opened(master_key=None).keys.rewrap() == 6
+    path.unlink()
+    alone = opened(master_key=path)
+    assert alone.refresh(pair.refresh_token).session_id == pair.session_id
+    assert master.add_version(path) == tmp_path / "auth.db.key.3"
+    new.unlink()
+    with pytest.raises(ConfigurationError, match="version 2"):
+        opened(master_key=path)
+    (tmp_path / "auth.db.key.3").unlink()
+    with pytest.raises(ConfigurationError, match="not there"):
+        opened(master_key=path)
+    with pytest.raises(ConfigurationError, match="not there"):
+        master.add_version(path)

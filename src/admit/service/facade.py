@@ -60,8 +60,9 @@ class TokenService:
     scopes: what the first-party client may grant; a login that asks for none gets all of them.
     users: the application's own user table (UserStore); without it, the built-in one.
     claims: called with the sub at login and refresh, answers further claims for the access token.
-    master_key: 32 bytes, {version: 32 bytes} (the highest wraps), or the path of a file; without it, on SQLite, a file
-    beside the database (`auth.db.key`, mode 0600). A missing file is made only while the database holds no secrets.
+    master_key: 32 bytes, {version: 32 bytes}, or the path of a file; without it, on SQLite, a file beside the database
+    (`auth.db.key`, mode 0600; its next version is `auth.db.key.2`). A missing file is made only while the database holds
+    no secrets.
     algorithm: of access tokens; asymmetric only, since with HMAC every verifier could mint. algorithms: of tokens for
     certain audiences, where it differs: {"legacy": "RS256"}. A new one signs once its key is published for long enough.
     logins: what a password is, what hashing and guessing one costs.

@@ -35,11 +35,11 @@ class Keys:
     def rotate(self, alg: str | None = None, *, force: bool = False) -> SigningKey:
         """Let the standby sign, now, and publish a new standby; answers the key that signs.
 
-        alg: which algorithm's; without it, the service's default one. Raises KeysUnavailable, with the seconds to wait,
+        alg: which algorithm's; without it, what is signed with by default. Raises KeysUnavailable, with the seconds to wait,
         while the standby is too young for every verifier to hold it; in an emergency, `force` does without that.
         """
         core = self._core
-        name = alg or core.algorithms[0]
+        name = alg or core.follower.view().access.algorithm(core.algorithms[0])
         kid = core.write(lambda tx: keystore.rotate(tx, core.master, name, core.policy, Key.generate, force=force))
         return self._of(kid)
 
@@ -98,6 +98,11 @@ class Keys:
         while rows := core.write(lambda tx: rewrap.rewrap(tx, core.master, _REWRAPPED)):
             count += rows
         return count
+
+    @property
+    def master_version(self) -> int:
+        """The newest version of the master key that this process was given."""
+        return self._core.master.newest
 
     def step(self) -> bool:
         """Take the one step of the lifecycle that is due, if any; whether one was taken."""

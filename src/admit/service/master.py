@@ -1,8 +1,10 @@
-"""The master key: given, or kept in a file beside the SQLite database."""
+"""The master key: given, or kept in a file. Its next version lies beside it: master.key, master.key.2, master.key.3."""
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,15 +35,40 @@ def master_keys(given: bytes | Mapping[int, bytes] | Path | None, storage: Stora
     if not isinstance(given, Path):
         raise ConfigurationError("master_key is 32 bytes, a mapping of versions to 32 bytes, or a Path")
     try:
-        if not given.exists():
+        files = versions(given)
+        if not files:
             if needed:
                 raise ConfigurationError(
                     f"the database holds wrapped keys, and the master key file {given} is not there"
                 )
             _create(given)
-        return MasterKeys({1: given.read_bytes()})
+            files = {1: given}
+        return MasterKeys({version: path.read_bytes() for version, path in files.items()})
     except OSError as error:
         raise ConfigurationError(f"the master key file {given} cannot be used: {error.strerror}") from None
+
+
+def versions(path: Path) -> dict[int, Path]:
+    """The files of a master key that are there, by version."""
+    found = {1: path} if path.exists() else {}
+    for file in path.parent.glob(f"{glob.escape(path.name)}.*"):
+        number = file.name.removeprefix(f"{path.name}.")
+        if re.fullmatch("[1-9][0-9]{0,4}", number) and int(number) > 1:
+            found[int(number)] = file
+    return found
+
+
+def add_version(path: Path) -> Path:
+    """Make the next version of a master key in a file of its own; answers its name. Raises ConfigurationError."""
+    try:
+        there = versions(path)
+        if not there:
+            raise ConfigurationError(f"the master key file {path} is not there: the first one is made by a service")
+        new = path.with_name(f"{path.name}.{max(there) + 1}")
+        _create(new)
+    except OSError as error:
+        raise ConfigurationError(f"beside {path} no file can be made: {error.strerror}") from None
+    return new
 
 
 def _create(path: Path) -> None:
