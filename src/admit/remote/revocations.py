@@ -172,8 +172,9 @@ class RevocationFeed:
             raise ServiceUnreachable(
                 f"the revocation page was signed {page.iat - now:.0f} s in the future: mend this clock"
             )
-        if page.iat < self._iat:
-            # An old answer once more, perhaps by someone who hides a revocation; of an old feed, too.
+        if page.iat < self._iat and not page.more:
+            # An old answer once more, perhaps by someone who hides a revocation; of an old feed, too. Pages on the way
+            # to the last one may be old: they are signed once for all, and make nothing fresh.
             raise ServiceUnreachable("the revocation page is older than one that was heard before")
         if not page.full and (page.feed != self._feed or page.since > self._seq or page.to < self._seq):
             raise ServiceUnreachable("the revocation page goes back, leaves a gap, or belongs to another feed")

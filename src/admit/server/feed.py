@@ -54,10 +54,14 @@ class Feed:
         """The signed feed after `since`, made once for all who ask for the same at the same time."""
         flight = self._flights.get((since, epoch))
         if flight is None:
-            flight = asyncio.ensure_future(self._calls.feed(since, epoch))
+            flight = asyncio.ensure_future(self._signed(since, epoch))
             self._flights[since, epoch] = flight
             flight.add_done_callback(lambda _: self._flights.pop((since, epoch), None))
         return await asyncio.shield(flight)
+
+    async def _signed(self, since: int | None, epoch: str | None) -> str:
+        await asyncio.sleep(self._service.feed_due(since, epoch))  # here, where nobody's thread waits
+        return await self._calls.feed(since, epoch)
 
     async def wait(
         self, since: int, epoch: str | None, seconds: float, address: str, gone: Callable[[], Awaitable[object]]

@@ -58,7 +58,7 @@ class _Threads:
 class AsyncTokenService:
     """A TokenService whose methods are awaited. `sync` is the service itself.
 
-    What only looks into memory (feed_head, feed_age, on_feed, on_audit, verifier, start) is called directly.
+    What only looks into memory (feed_due, feed_head, feed_age, on_feed, on_audit, verifier, start) is called directly.
     """
 
     def __init__(self, service: TokenService) -> None:
@@ -182,6 +182,10 @@ class AsyncTokenService:
     async def feed(self, since: int | None = None, epoch: str | None = None) -> str:
         """See TokenService.feed."""
         return await self._threads.run(self.sync.feed, since, epoch)
+
+    def feed_due(self, since: int | None = None, epoch: str | None = None) -> float:
+        """See TokenService.feed_due."""
+        return self.sync.feed_due(since, epoch)
 
     def feed_head(self) -> tuple[str, int]:
         """See TokenService.feed_head."""

@@ -286,9 +286,14 @@ class TokenService:
     def feed(self, since: int | None = None, epoch: str | None = None) -> str:
         """A signed page of the revocation feed after `since` (admit.tokens.revocation.Page), from memory.
 
-        Without since, with another epoch, or with a since beyond the head: everything. Shared for up to a second.
+        Without since, with another epoch, or with a since beyond the head: everything. Shared for up to a second, and
+        signed once a second at most, after a burst of ten: it may then be a second old, or take as long.
         """
         return self._feed.page(since, epoch)
+
+    def feed_due(self, since: int | None = None, epoch: str | None = None) -> float:
+        """In how many seconds `feed` can tell everything that is known here by then; mostly 0."""
+        return self._feed.due(since, epoch)
 
     def feed_head(self) -> tuple[str, int]:
         """(feed epoch, newest number), from memory; at most 200 ms old while the background thread runs."""

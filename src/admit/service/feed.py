@@ -1,18 +1,36 @@
-"""The revocation feed's pages, from memory: one signature a second serves everybody who stands at the same place."""
+"""The revocation feed's pages, from memory: at most one signature a second, whoever asks for what.
+
+All who follow closely get the same *edition*: what came in the last seconds, and a little before, so that it suits
+everybody who stands in there; a follower takes an entry twice without harm. Whoever is far behind first walks along
+*chunks*, which are signed once for all. Only an edition says how fresh a follower is, and only editions are signed again
+and again: up to ten in a burst, so that news goes out at once, and in the long run one a second.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from bisect import bisect_right
+from collections import deque
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from admit.clock import monotonic
 from admit.tokens.revocation import PAGE_ENTRIES, Page
 
 if TYPE_CHECKING:
     from admit.clock import Clock
-    from admit.service.follower import Follower
+    from admit.service.follower import Follower, View
 
-_SHARED: Final = 1.0  # seconds
-_PLACES: Final = 64  # pages held; followers stand at the head or a little behind
+_PERIOD: Final = 1.0  # seconds for each signature
+_BURST: Final = 10
+_RECENT: Final = 3.0  # seconds that an edition reaches back
+
+
+class _Signed(NamedTuple):
+    since: int
+    to: int
+    text: str
+    made: float = 0.0
+    epoch: str = ""
 
 
 class Feed:
@@ -20,32 +38,111 @@ class Feed:
 
     def __init__(self, follower: Follower, issuer: str, clock: Clock) -> None:
         self._follower, self._issuer, self._clock = follower, issuer, clock
-        self._pages: dict[tuple[str, int | None, int], tuple[float, str]] = {}
+        self._lock = Lock()
+        self._edition: _Signed | None = None
+        self._heads: deque[tuple[float, int]] = deque([(0.0, 0)])  # of the editions before, with one older than _RECENT
+        self._chunks: list[_Signed] = []
+        self._signed_as = ("", "")
+        self._paid = 0.0  # up to when the signatures so far are one a second
+        self.signatures = 0
+        """How many were made, for a metric."""
 
     def page(self, since: int | None, epoch: str | None) -> str:
-        """The signed page after `since` of the feed `epoch`, or everything where that is not this feed's."""
+        """A signed page for one who knows `epoch` up to `since`, or everything where that is not this feed's.
+
+        Where a signature is not due yet, the edition before; for whoever that does not suit, after a wait of a second at
+        most.
+        """
+        if since is not None:
+            self._follower.reach(since)
+        while True:
+            with self._lock:
+                view = self._begun()
+                place = self._place(view, since, epoch)
+                text = self._chunk(view, place) or self._current(view, place)
+                if text is not None:
+                    return text
+                wait = self._wait()
+                if wait <= 0:
+                    return self._sign_edition(view, place)
+                if self._edition is not None and self._edition.since <= place <= self._edition.to:
+                    return self._edition.text
+            Event().wait(wait)
+
+    def due(self, since: int | None, epoch: str | None) -> float:
+        """In how many seconds `page` has the newest for that place."""
+        if not self._lock.acquire(blocking=False):
+            return 0.0  # somebody signs; this is asked on event loops
+        try:
+            view = self._begun()
+            place = self._place(view, since, epoch)
+            behind = len(view.entries) - _index(view, place) > 2 * PAGE_ENTRIES
+            return 0.0 if behind or self._current(view, place) is not None else max(self._wait(), 0.0)
+        finally:
+            self._lock.release()
+
+    def _begun(self) -> View:
         view = self._follower.view()
-        head = view.head
-        if epoch != head.epoch or (since is not None and not 0 <= since <= head.seq):
-            since = None
-        place, now = (head.epoch, since, head.seq), monotonic()
-        held = self._pages.get(place)
-        if held is not None and now - held[0] < _SHARED:
-            return held[1]
-        entries = [entry for entry in view.entries if entry.seq > (since or 0)]
-        more = len(entries) > PAGE_ENTRIES
-        entries = entries[:PAGE_ENTRIES]
-        page = Page(
+        signed_as = view.head.epoch, view.feed.signing.kid
+        if signed_as != self._signed_as or view.head.seq < self._heads[-1][1]:  # another feed, or a restored database
+            self._signed_as, self._edition, self._chunks = signed_as, None, []
+            self._heads = deque([(0.0, 0)])
+        return view
+
+    def _place(self, view: View, since: int | None, epoch: str | None) -> int:
+        """Where the asker stands; 0 where nothing is known of it, or too much."""
+        known = epoch == view.head.epoch and since is not None and 0 <= since <= view.head.seq
+        return since if known and since is not None else 0
+
+    def _current(self, view: View, place: int) -> str | None:
+        edition = self._edition
+        if edition is None or edition.since > place or edition.to != view.head.seq:
+            return None
+        return edition.text if monotonic() - edition.made < _PERIOD else None
+
+    def _chunk(self, view: View, place: int) -> str | None:
+        """The chunk for one who is far behind; None for others."""
+        if len(view.entries) - _index(view, place) <= 2 * PAGE_ENTRIES:
+            return None
+        if len(self._chunks) * PAGE_ENTRIES > 2 * len(view.entries):
+            self._chunks = []  # most of what they carry has expired
+        while not self._chunks or self._chunks[-1].to <= place:
+            since = self._chunks[-1].to if self._chunks else 0
+            first = _index(view, since)
+            to = view.entries[first + PAGE_ENTRIES - 1].seq
+            self._chunks.append(_Signed(since, to, self._sign(view, since, to, more=True)))
+        return self._chunks[bisect_right(self._chunks, place, key=lambda chunk: chunk.to)].text
+
+    def _wait(self) -> float:
+        return self._paid - _BURST * _PERIOD - monotonic()
+
+    def _sign_edition(self, view: View, place: int) -> str:
+        now = monotonic()
+        while len(self._heads) > 1 and self._heads[1][0] <= now - _RECENT:
+            self._heads.popleft()
+        since = min(self._heads[0][1], place)
+        if len(view.entries) - _index(view, since) > 2 * PAGE_ENTRIES:
+            since = place
+        text = self._sign(view, since, view.head.seq, more=False)
+        self._paid = max(self._paid, now) + _PERIOD
+        self._edition = _Signed(since, view.head.seq, text, now, view.head.epoch)
+        self._heads.append((now, view.head.seq))
+        return text
+
+    def _sign(self, view: View, since: int, to: int, *, more: bool) -> str:
+        self.signatures += 1
+        return Page(
             iss=self._issuer,
-            feed=head.epoch,
-            since=since or 0,
-            to=entries[-1].seq if more else head.seq,
+            feed=view.head.epoch,
+            since=since,
+            to=to,
             iat=int(self._clock()),
-            entries=tuple(entries),
-            full=since is None,
+            entries=tuple(view.entries[_index(view, since) : _index(view, to)]),
+            full=since == 0,
             more=more,
         ).sign(view.feed.signing)
-        if len(self._pages) >= _PLACES:
-            self._pages = {}
-        self._pages[place] = (now, page)
-        return page
+
+
+def _index(view: View, seq: int) -> int:
+    """How many entries have a number of at most `seq`."""
+    return bisect_right(view.entries, seq, key=lambda entry: entry.seq)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from admit.tokens.claims import Claims
 
 _PERIOD: Final = 0.2  # seconds between looks
+_NEAR: Final = 0.02  # seconds between looks for those who know more
 _LATE: Final = 1.0  # seconds after which a caller looks for itself
 _CHORES: Final = 60.0  # seconds between steps of cleanup and key lifecycle
 _SOON: Final = 1.0  # the same, while there is more to clean up
@@ -105,6 +106,12 @@ class Follower:
         if view is None:
             raise RevocationsUnavailable("the revocations were never read")
         view.revoked.check(claims)
+
+    def reach(self, seq: int) -> None:
+        """Look where a feed's follower knows more than this process, as another one may have told it; not more often than
+        every 20 ms. Raises StorageUnavailable."""
+        if seq > self.view().head.seq and monotonic() - self._tried > _NEAR:
+            self.look()
 
     def look(self) -> None:
         """Read what is new. Raises StorageUnavailable."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, case, insert, select, update
 
 from admit.service.schema import feed, revocations
 from admit.service.session_policy import milliseconds
@@ -19,7 +19,7 @@ _MARGIN: Final = milliseconds(timedelta(seconds=90))  # the largest leeway, and 
 _ADVANCE = (
     update(feed)
     .where(feed.c.id == 1)
-    .values(seq=feed.c.seq + bindparam("n"))
+    .values(seq=case((feed.c.seq < bindparam("now"), bindparam("now")), else_=feed.c.seq) + bindparam("n"))
     .returning(feed.c.seq, feed.c.longest_life)
 )
 _HEAD = select(feed.c.epoch, feed.c.seq, feed.c.keys_version).where(feed.c.id == 1)
@@ -46,9 +46,11 @@ def cut_off(tx: Tx, *what: CutOff) -> None:
     """Add entries: the last thing a transaction does.
 
     The counter's row stays locked until the commit, so numbers appear in order: with numbers given out earlier, a slow
-    transaction's entry would turn up below what a follower has already read, and be lost to it for ever.
+    transaction's entry would turn up below what a follower has already read, and be lost to it for ever. And they are never
+    below the time in milliseconds: what comes after a restored backup, or on a replica that took over, lies above every
+    number that was given out before, so no follower takes it for something it already has.
     """
-    advanced = tx.execute(_ADVANCE, {"n": len(what)}).one()
+    advanced = tx.execute(_ADVANCE, {"n": len(what), "now": tx.now}).one()
     first, ends = advanced.seq - len(what) + 1, -(-(tx.now + advanced.longest_life + _MARGIN) // 1000)
     # Whoever has stolen a key chooses his own exp: its entry never ends.
     entries = [

@@ -27,9 +27,9 @@ EntryKind = Literal["jti", "sid", "sub", "client", "kid"]
 KINDS: Final[tuple[EntryKind, ...]] = get_args(EntryKind)
 FEED_TYP: Final = "revocations+jwt"
 MAX_PAGE: Final = 2 * 1024 * 1024
-"""Bytes of one signed page; `PAGE_ENTRIES` entries take about 60 bytes each."""
-PAGE_ENTRIES: Final = 20_000
-"""The most entries a service puts into one page; where there are more, the page says so."""
+"""Bytes of one signed page; an entry takes about 60 bytes."""
+PAGE_ENTRIES: Final = 2_000
+"""How many entries a service puts into one page, or twice as many; where there are more, the page says so."""
 _DIGEST: Final = 12  # bytes: 16 characters, and 2^96 against a stranger's token that is cut off by chance
 
 
