@@ -13,6 +13,7 @@ ADMIN: Final = {
     "sessions": ("sessions:sessions", "The live sessions of a user."),
     "keys": ("signing_keys:keys", "The keys that sign access tokens and the revocation feed."),
     "audit": ("audit:audit", "What happened at the service, in order."),
+    "doctor": ("doctor:doctor", "Check a deployment, and say how to mend what is wrong with it."),
 }
 
 admin: Final = LazyGroup("admin", ADMIN, help="Users, clients, sessions and keys of a service, in its database.")

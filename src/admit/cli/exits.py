@@ -28,6 +28,7 @@ class Exit(IntEnum):
     MASTER_KEY = 23
     UNSAFE = 24
     REFUSED = 25
+    UNHEALTHY = 26
     INTERRUPTED = 130
     CLOSED_PIPE = 141
 
@@ -50,6 +51,7 @@ MEANING: Final[dict[Exit, str]] = {
     Exit.MASTER_KEY: "the master key is missing, damaged or another one",
     Exit.UNSAFE: "the service would be unsafe or contradicts itself; the message says how to mend it",
     Exit.REFUSED: "the service refused: wrong credentials, or a session that is over",
+    Exit.UNHEALTHY: "doctor found what fails; each finding says how to mend it",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
     Exit.CLOSED_PIPE: "whoever read the output stopped reading",
 }

@@ -39,6 +39,8 @@ _READERS: Final = 48  # connections, more than anyio's 40 worker threads
 POOL: Final = 16
 """PostgreSQL connections of one process at work: six processes fit into its default of 100."""
 _SPARE: Final = 4  # for the follower, and logins whose password was right
+CONNECTIONS: Final = POOL + _SPARE
+"""The most that one process opens."""
 _WAIT_SECONDS: Final = 5  # for a connection of the pool, for a new one, and for a lock
 
 

@@ -1,0 +1,126 @@
+"""Finding: what a check found and how to mend it; Deployment: what all checks look at, opened at most once."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from admit.clock import system_clock
+from admit.errors import AdmitError
+from admit.remote.fetch import Answer, Fetcher
+from admit.service import migrations
+from admit.service.storage import Storage
+
+if TYPE_CHECKING:
+    from admit.server.settings import Settings
+
+Result = Literal["ok", "warning", "failure", "skipped"]
+METADATA = "/.well-known/oauth-authorization-server"
+_TIMEOUT = 5.0  # seconds for one request
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found. `mend` says what to do about it."""
+
+    result: Result
+    told: str
+    mend: str = ""
+
+
+Check = Callable[["Deployment"], Iterable[Finding]]
+
+
+class Skip(Exception):
+    """A check that has nothing to look at; its message says why."""
+
+
+def ok(told: str) -> Finding:
+    """As it should be."""
+    return Finding("ok", told)
+
+
+def warning(told: str, mend: str) -> Finding:
+    """It works, and will not always."""
+    return Finding("warning", told, mend)
+
+
+def failure(told: str, mend: str) -> Finding:
+    """Broken, or unsafe."""
+    return Finding("failure", told, mend)
+
+
+class Deployment:
+    """A deployment as its settings name it. Nothing here writes, makes or repairs anything."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def file(self) -> Path | None:
+        """The SQLite file; None on another database."""
+        from sqlalchemy.engine import make_url
+
+        url = make_url(self.settings.database_url)
+        return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The database, which answers. Raises Skip."""
+        if self.file is not None and not self.file.is_file():
+            raise Skip("there is no database yet")
+        storage = Storage(self.settings.database_url)
+        try:
+            storage.read(lambda tx: tx.now)
+        except AdmitError:
+            storage.close()
+            raise Skip("the database does not answer") from None
+        return storage
+
+    @cached_property
+    def tables(self) -> Storage:
+        """The database, whose tables are those of this version. Raises Skip."""
+        storage = self.storage
+        try:
+            migrations.must_be_head(storage.read(lambda tx: migrations.current(tx.connection)))
+        except migrations.WrongRevision:
+            raise Skip("the tables are those of another version") from None
+        return storage
+
+    @cached_property
+    def issuer(self) -> str:
+        """The issuer's URL, as clients reach it. Raises Skip."""
+        if not self.settings.issuer:
+            raise Skip("no issuer is set: clients can reach this service only where it listens")
+        return self.settings.issuer
+
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        """What asks the issuer, as any client would. SSL_CERT_FILE names a private authority."""
+        return Fetcher(timeout=_TIMEOUT, ssl_context=ssl.create_default_context())
+
+    @cached_property
+    def metadata(self) -> tuple[dict[str, Any], Answer, float]:
+        """The issuer's document, the answer that brought it, and the seconds since 1970 when it came. Raises Skip."""
+        try:
+            answer = self.fetcher.get(self.issuer.rstrip("/") + METADATA)
+            document = json.loads(answer.body)
+        except (AdmitError, ValueError):
+            raise Skip("the issuer does not answer") from None
+        return document if isinstance(document, dict) else {}, answer, system_clock()
+
+    def close(self) -> None:
+        """Close the connections."""
+        storage = self.__dict__.get("storage")
+        if isinstance(storage, Storage):
+            storage.close()
+
+
+def mode(path: Path) -> str:
+    """The mode of a file as chmod writes it."""
+    return f"{path.stat().st_mode & 0o777:04o}"

@@ -1,0 +1,405 @@
+"""`jwt admin doctor`: a sound deployment passes; each of many broken ones is found, and told how to be mended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from admit.cli.checks.database import mounted
+from admit.cli.checks.finding import Deployment, Finding
+from admit.cli.doctor import CHECKS, examined
+from admit.server.settings import Settings, load
+
+ADMIT = [sys.executable, "-m", "admit.cli"]
+HOME = {name: value for name, value in os.environ.items() if not name.startswith("ADMIT_")}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The settings of a service that runs."""
+    data = tmp_path_factory.mktemp("doctor") / "d"
+    command = [*ADMIT, "serve", "--data", str(data), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=HOME) as process:
+        try:
+            assert process.stdout is not None
+            yield load({"data": data, "issuer": json.loads(process.stdout.readline())["url"]}, {})
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def sound(running: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same service's settings over a copy of its data, which a test may break."""
+    data = tmp_path / "d"
+    data.mkdir(mode=0o700)
+    shutil.copy(running.data / "master.key", data)
+    with sqlite3.connect(running.data / "admit.db") as there, sqlite3.connect(data / "admit.db") as here:
+        there.backup(here)
+        here.execute("PRAGMA journal_mode = WAL")
+    there.close()
+    here.close()
+    for path in data.iterdir():
+        path.chmod(0o600)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    return replace(running, data=data)
+
+
+def examine(settings: Settings) -> dict[str, list[Finding]]:
+    deployment = Deployment(settings)
+    try:
+        return {name: list(examined(check, deployment)) for name, check in CHECKS if name != "passwords"}
+    finally:
+        deployment.close()
+
+
+def failures(settings: Settings) -> dict[str, str]:
+    """What fails, and how it is to be mended, by the check's name."""
+    found = {
+        name: [each for each in findings if each.result == "failure"] for name, findings in examine(settings).items()
+    }
+    assert all(each.mend for findings in found.values() for each in findings)
+    return {
+        name: "\n".join(f"{each.told}: {each.mend}" for each in findings)
+        for name, findings in found.items()
+        if findings
+    }
+
+
+def test_nothing_fails_in_a_sound_deployment(sound: Settings) -> None:
+    found = examine(sound)
+    assert {each.result for findings in found.values() for each in findings if each.result != "skipped"} <= {
+        "ok",
+        "warning",
+    }, found
+    looked = {name for name, findings in found.items() if any(each.result == "ok" for each in findings)}
+    assert looked >= {
+        "settings",
+        "database",
+        "schema",
+        "SQLite",
+        "master key",
+        "key schedule",
+        "issuer",
+        "feed",
+        "clock",
+    }
+    assert found["jwt on PATH"][0].result == "ok"
+
+
+def run(settings: Settings, statement: str, *values: Any) -> None:
+    with sqlite3.connect(settings.data / "admit.db") as connection:
+        connection.execute(statement, values)
+    connection.close()
+    for path in settings.data.iterdir():
+        path.chmod(0o600)
+
+
+def mode(of: str, bits: int) -> Callable[[Settings], Settings]:
+    def break_it(settings: Settings) -> Settings:
+        (settings.data / of).chmod(bits)
+        return settings
+
+    return break_it
+
+
+def sql(statement: str, *values: Any) -> Callable[[Settings], Settings]:
+    def break_it(settings: Settings) -> Settings:
+        run(settings, statement, *values)
+        return settings
+
+    return break_it
+
+
+def other_key(settings: Settings) -> Settings:
+    (settings.data / "master.key").write_bytes(bytes(32))
+    return settings
+
+
+def without(name: str) -> Callable[[Settings], Settings]:
+    def break_it(settings: Settings) -> Settings:
+        (settings.data / name).unlink()
+        return settings
+
+    return break_it
+
+
+AGO = int((datetime.now(UTC) - timedelta(days=40)).timestamp() * 1000)
+AHEAD = int((datetime.now(UTC) + timedelta(hours=3)).timestamp() * 1000)
+
+BROKEN: dict[str, tuple[Callable[[Settings], Settings], str, str]] = {
+    "a master key that others read": (mode("master.key", 0o644), "master key", r"mode 0644.*chmod 600"),
+    "a data folder open to others": (mode("", 0o755), "data folder", r"mode 0755.*chmod 700"),
+    "a database that others read": (mode("admit.db", 0o640), "SQLite", r"mode 0640.*chmod 600"),
+    "another master key": (other_key, "master key", r"does not open.*this database was made with"),
+    "no master key": (without("master.key"), "master key", r"not there.*backup"),
+    "no database": (without("admit.db"), "database", r"no database.*--data"),
+    "an older schema": (
+        sql("UPDATE admit_alembic_version SET version_num = '0001'"),
+        "schema",
+        r"revision 0001.*jwt admin db upgrade",
+    ),
+    "a newer schema": (
+        sql("UPDATE admit_alembic_version SET version_num = '9999'"),
+        "schema",
+        r"newer than this version.*install the newer",
+    ),
+    "a rotation overdue": (
+        sql("UPDATE admit_keys SET created_at = ?1, active_at = min(active_at, ?1) WHERE use = 'access'", AGO),
+        "key schedule",
+        r"overdue by 2\d\d\.\d h.*jwt admin keys rotate",
+    ),
+    "no standby": (
+        sql("UPDATE admit_keys SET state = 'revoked' WHERE state = 'pending' AND use = 'feed'"),
+        "key schedule",
+        r"no standby.*service run",
+    ),
+    "a clock that went back": (
+        sql("INSERT INTO admit_audit (at, event) VALUES (?, 'x')", AHEAD),
+        "clock",
+        r"ahead of this host's clock.*NTP",
+    ),
+    "an issuer with another slash": (
+        lambda settings: replace(settings, issuer=settings.issuer + "/"),
+        "issuer",
+        r"says that it is.*one slash is a difference",
+    ),
+    "an issuer that nobody answers for": (
+        lambda settings: replace(settings, issuer="http://127.0.0.1:9"),
+        "issuer",
+        r"failed.*service runs",
+    ),
+    "everybody as a proxy": (
+        lambda settings: replace(settings, trusted_proxy=("0.0.0.0/0",)),
+        "proxy",
+        r"public addresses.*proxy's own address",
+    ),
+    "a proxy network of strangers": (
+        lambda settings: replace(settings, trusted_proxy=("8.8.8.0/24",)),
+        "proxy",
+        r"forge X-Forwarded-For.*proxy's own address",
+    ),
+    "passwords in the clear": (
+        lambda settings: replace(settings, host="0.0.0.0"),
+        "settings",
+        r"in the clear.*--tls-cert",
+    ),
+    "a feed that lags": (
+        sql("UPDATE admit_feed SET seq = seq + 5"),
+        "feed",
+        r"ends at 0, and the database is at 5.*readyz",
+    ),
+    "another database's feed": (
+        sql("UPDATE admit_feed SET epoch = 'another'"),
+        "feed",
+        r"another database's.*which database",
+    ),
+    "another database's keys": (
+        sql("UPDATE admit_keys SET kid = 'another' WHERE state = 'pending' AND use = 'access'"),
+        "issuer",
+        r"2 keys, of which 1 are among the 2.*another database",
+    ),
+}
+
+
+EXCUSED = {"settings", "feed"}
+"""`jwt serve` refuses some of them too; and a feed is another issuer's where the issuer is wrong."""
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_found_and_explained(sound: Settings, name: str) -> None:
+    break_it, check, told = BROKEN[name]
+    found = failures(break_it(sound))
+    assert check in found, found
+    assert re.search(told, found[check], re.S), found[check]
+    assert found.keys() - {check} <= EXCUSED, found
+
+
+def test_another_program_called_jwt_is_found_and_never_run(
+    sound: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = tmp_path / "bin" / "jwt"
+    foreign.parent.mkdir()
+    foreign.write_text(f"#!/bin/sh\ntouch {tmp_path}/it-was-run\n")
+    foreign.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{foreign.parent}:{os.environ['PATH']}")
+    found = failures(sound)
+    assert found.keys() == {"jwt on PATH"}
+    assert str(foreign) in found["jwt on PATH"]
+    assert "admit" in found["jwt on PATH"]
+    assert not (tmp_path / "it-was-run").exists()
+
+
+@contextmanager
+def answering(said: dict[str, Any], tls: ssl.SSLContext | None = None, ahead: float = 0) -> Iterator[int]:
+    """A server that answers every GET with that document, under a clock of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(said).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(datetime.now(UTC).timestamp() + ahead)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            pass  # a client that refuses the certificate
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_clock_that_differs_from_the_issuers_is_found(sound: Settings) -> None:
+    said: dict[str, Any] = {}
+    with answering(said, ahead=-3600) as port:
+        settings = replace(sound, issuer=f"http://127.0.0.1:{port}")
+        said["issuer"] = settings.issuer
+        told = failures(settings)["clock"]
+    assert re.search(r"differ by 3(59|60)\d\.", told)
+    assert "NTP" in told
+
+
+def certificate(folder: Path, host: str, days: float) -> tuple[Path, Path]:
+    """A certificate and its key; it signs itself, so that it can be trusted by name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    kind: x509.GeneralName
+    try:
+        kind = x509.IPAddress(ip_address(host))
+    except ValueError:
+        kind = x509.DNSName(host)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=100))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([kind]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    cert_file, key_file = folder / f"{host}{days}.pem", folder / f"{host}{days}.key"
+    cert_file.write_bytes(made.public_bytes(pem))
+    key_file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    key_file.chmod(0o600)
+    return cert_file, key_file
+
+
+CERTIFICATES = {
+    "for another host": ("auth.example", 90.0, True, r"mismatch|not valid for", "not for 127.0.0.1"),
+    "that has ended": ("127.0.0.1", -3.0, True, r"expired", "ended 3 days ago"),
+    "of an authority that nobody knows": ("127.0.0.1", 90.0, False, r"self.signed", ""),
+}
+
+
+@pytest.mark.parametrize("name", CERTIFICATES)
+def test_a_certificate_that_clients_refuse_is_found_where_it_lies_and_where_it_is_served(
+    sound: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    host, days, trusted, served, lying = CERTIFICATES[name]
+    cert, key = certificate(tmp_path, host, days)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    with answering({}, context) as port:
+        settings = replace(sound, issuer=f"https://127.0.0.1:{port}", tls_cert=cert, tls_key=key)
+        found = failures(settings)
+    assert re.search(served, found["TLS"])
+    assert "SIGHUP" in found["TLS"]
+    assert (lying in found["certificate file"]) if lying else "certificate file" not in found
+    assert "issuer" in found  # no client reaches it
+
+
+def test_a_certificate_that_ends_soon_is_a_warning(
+    sound: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = certificate(tmp_path, "127.0.0.1", 5)
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    with answering({}, context) as port:
+        key.chmod(0o640)
+        found = examine(replace(sound, issuer=f"https://127.0.0.1:{port}", tls_cert=cert, tls_key=key))
+    assert [each.result for each in found["TLS"]] == ["warning"]
+    assert [each.result for each in found["certificate file"]] == ["failure", "warning"]
+    assert "chmod 600" in found["certificate file"][0].mend
+
+
+def test_postgresql_away_and_postgresql_that_loses_commits_are_found(sound: Settings) -> None:
+    helpers = pytest.importorskip("tests.helpers.postgres", exc_type=ImportError)
+    if why := helpers.missing():
+        pytest.skip(why)
+    server = helpers.Postgres(settings=("fsync=off", "synchronous_commit=off", "max_connections=30"))
+    try:
+        server.start()
+        settings = replace(sound, database=server.database(), workers=2)
+        found = failures(settings)["PostgreSQL"]
+        server.stop()
+        away = failures(settings)
+    finally:
+        server.close()
+    for each in ("fsync is off", "synchronous_commit is off", "2 workers can open 40 connections"):
+        assert each in found
+    assert "start the database" in away["database"]
+    assert away.keys() == {"database"}  # what stands on it is skipped, with the reason
+
+
+def test_the_mount_that_holds_a_file_is_the_longest_above_it() -> None:
+    mounts = [["/dev/a", "/", "ext4"], ["host:/x", "/srv/net\\040work", "nfs4"], ["/dev/b", "/srv", "xfs"]]
+    assert mounted("/srv/net work/d/admit.db", mounts) == "nfs4"
+    assert mounted("/srv/network/admit.db", mounts) == "xfs"
+    assert mounted("/home/x", mounts) == "ext4"
+
+
+def test_in_a_pipe_it_is_json_and_it_ends_with_26_where_anything_fails(sound: Settings) -> None:
+    command = [*ADMIT, "admin", "doctor", "--data", str(sound.data), "--issuer", sound.issuer]
+    environment = {**HOME, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "Nothing fails.\n"), done.stdout
+    found = json.loads(done.stdout)
+    assert {each["check"] for each in found} == {name for name, _ in CHECKS}
+    (sound.data / "master.key").chmod(0o644)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 26
+    assert [each["check"] for each in json.loads(done.stdout) if each["result"] == "failure"] == ["master key"]
+    assert done.stderr.count("\n") == 1
