@@ -202,7 +202,8 @@ def opened(host: str, path: str = "/ws", headers: dict[str, str] | None = None, 
 def refused(host: str, path: str = "/ws", headers: dict[str, str] | None = None, **more: Any) -> int:
     with pytest.raises(InvalidStatus) as error, opened(host, path, headers, **more):
         pass
-    return error.value.response.status_code
+    status: int = error.value.response.status_code
+    return status
 
 
 def closing(websocket: ClientConnection) -> int:
@@ -211,7 +212,8 @@ def closing(websocket: ClientConnection) -> int:
         while True:
             websocket.recv(timeout=20)
     except ConnectionClosed as closed:
-        return closed.rcvd.code if closed.rcvd is not None else 1006
+        code: int = closed.rcvd.code if closed.rcvd is not None else 1006
+        return code
 
 
 @BOTH
