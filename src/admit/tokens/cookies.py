@@ -106,8 +106,9 @@ class Cookies:
 
     def _advice(self, came: str) -> str:
         return (
-            f"a request carried this application's cookies and came with {came}; if the page is yours, name its origin in"
-            f" Cookies(...), where {', '.join(sorted(self.origins))} is; a program sends its token in the Authorization header"
+            f"a request with, or for, this application's cookies came with {came}; if the page is yours, name its origin in"
+            f" Cookies(...) or cookie_origins, where {', '.join(sorted(self.origins))} is; a program sends its token in the"
+            " Authorization header"
         )
 
     def __repr__(self) -> str:
