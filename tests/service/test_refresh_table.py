@@ -35,6 +35,7 @@ ROW = Row(
     expires_at=T + 10 * RETRY,
     auth_time=T,
     ended_at=None,
+    status_idx=None,
     user_epoch=3,
     user_disabled_at=None,
 )

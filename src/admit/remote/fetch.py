@@ -87,17 +87,23 @@ class Fetcher:
         self._ssl_context = ssl_context
 
     def get(
-        self, url: str, *, params: Mapping[str, str] | None = None, limit: int = MAX_DOCUMENT, patience: float = 0.0
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        limit: int = MAX_DOCUMENT,
+        patience: float = 0.0,
+        accept: str = "application/json, application/jwt, */*;q=0.1",
     ) -> Answer:
         """The answer, if it is a 200 of at most `limit` bytes within the timeout and `patience` (seconds) more.
 
-        Blocks, and must not be called on an event loop. Raises ServiceUnreachable.
+        accept: the media types asked for. Blocks, and must not be called on an event loop. Raises ServiceUnreachable.
         """
         target = checked_url(url, self.insecure_hosts)
         if params:
             target = target.copy_merge_params(params)
         try:
-            return asyncio.run(self._get(target, limit, self.timeout + patience))
+            return asyncio.run(self._get(target, accept, limit, self.timeout + patience))
         except TimeoutError:
             problem = f"no whole answer within {self.timeout + patience:g} s"
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
@@ -106,12 +112,12 @@ class Fetcher:
             problem = "the process is ending"
         raise ServiceUnreachable(f"GET {shown(url, 200)} failed: {problem}")
 
-    async def _get(self, url: httpx2.URL, limit: int, seconds: float) -> Answer:
+    async def _get(self, url: httpx2.URL, accept: str, limit: int, seconds: float) -> Answer:
         secure = url.scheme == "https"
         if secure and self._ssl_context is None:
             self._ssl_context = httpx2.create_ssl_context()
         verify = self._ssl_context or True if secure else False
-        headers = {"Accept": "application/json, application/jwt, */*;q=0.1", "Accept-Encoding": "identity"}
+        headers = {"Accept": accept, "Accept-Encoding": "identity"}
         async with (
             # The deadline is for everything: an issuer that drips a byte a second outlasts limits on single reads.
             asyncio.timeout(seconds),

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from admit.server import health, introspect, login, metadata, revocations, revoke, sessions, token
+from admit.server import health, introspect, login, metadata, revocations, revoke, sessions, status_lists, token
 from admit.server.cookies import require_same_scheme
 from admit.server.cors import Cors
 from admit.server.endpoint import Context, Endpoint
@@ -49,6 +49,8 @@ ISSUER_ENDPOINTS: Final = (
     Endpoint("POST", "/revoke", revoke.revoke, "pages"),
     Endpoint("POST", "/introspect", introspect.introspect),
     Endpoint("GET", "/revocations", revocations.revocations),
+    Endpoint("GET", "/status-lists", status_lists.aggregation, "everybody"),
+    Endpoint("GET", "/status-lists/{number}", status_lists.status_list, "everybody"),
     Endpoint("GET", "/.well-known/jwks.json", metadata.jwks, "everybody"),
     Endpoint("GET", "/.well-known/revocations-jwks.json", metadata.feed_jwks, "everybody"),
     Endpoint("GET", "/.well-known/oauth-authorization-server", metadata.metadata, "everybody"),

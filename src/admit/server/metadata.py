@@ -26,7 +26,7 @@ async def metadata(context: Context, request: Request) -> Response:  # noqa: ARG
     """RFC 8414 2; the last two members are Admit's own."""
     issuer = context.service.issuer
     base = issuer.rstrip("/")
-    document = {
+    document: dict[str, object] = {
         "issuer": issuer,
         "token_endpoint": f"{base}/token",
         "jwks_uri": f"{base}/.well-known/jwks.json",
@@ -43,6 +43,8 @@ async def metadata(context: Context, request: Request) -> Response:  # noqa: ARG
         "revocations_uri": f"{base}/revocations",
         "revocations_jwks_uri": f"{base}/.well-known/revocations-jwks.json",
     }
+    if context.service.policy.status_list_ttl:
+        document["status_list_aggregation_endpoint"] = f"{base}/status-lists"
     return answer(document, headers=CACHED)
 
 

@@ -79,11 +79,13 @@ _ERRORS: Final[dict[str, str]] = {
     "403": "The token lacks a scope, or the request did not come through the trusted proxy.",
     "404": "There is no such thing.",
     "405": "The path knows other methods.",
+    "406": "The answer is of a media type that was not asked for.",
     "408": "The body took too long to arrive.",
     "413": "The body is too large.",
     "415": "The body is of another media type, charset or encoding.",
     "429": "Too many requests; Retry-After says when to come again.",
     "500": "The service met an unexpected condition.",
+    "501": "That is not kept.",
     "503": "Nothing was judged; try again after Retry-After.",
 }
 _FOR_THE_ISSUER: Final = (
@@ -238,6 +240,33 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
             ),
         ],
         "responses": _answers({"200": _ok("A JWS of type revocations+jwt.", {}, "application/jwt")}, "400", "429"),
+    },
+    ("GET", "/status-lists"): {
+        "summary": "Where the status lists are (draft-ietf-oauth-status-list 9.3); none unless the service publishes them",
+        "security": [],
+        "responses": _answers(
+            {
+                "200": _ok(
+                    "Their URIs.",
+                    _object({"status_lists": {"type": "array", "items": {"type": "string"}}}, "status_lists"),
+                )
+            }
+        ),
+    },
+    ("GET", "/status-lists/{number}"): {
+        "summary": "The statuses of sessions, as places in a signed list (draft-ietf-oauth-status-list 8)",
+        "security": [],
+        "parameters": [{"name": "number", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "responses": _answers(
+            {
+                "200": _ok("A JWT of type statuslist+jwt.", {}, "application/statuslist+jwt"),
+                "304": _ok("It is the one named in If-None-Match."),
+            },
+            "400",
+            "404",
+            "406",
+            "501",
+        ),
     },
     ("GET", "/.well-known/jwks.json"): {
         "summary": "The keys that verify access tokens (RFC 7517 5)",

@@ -151,6 +151,7 @@ HELP: Final = {
     "clock_skew": "by how much the clocks of any two hosts may differ",
     "leeway": "the greatest leeway that verifiers give",
     "feed_limit": "how old the list of revocations may be that is still believed",
+    "status_list_ttl": "how long others may keep a status list of the sessions; 0 for no status lists",
     "kept": "how long the audit trail is kept",
     "password_length": "characters of a password, at least: 15, or 8 where everybody has a second factor",
     "argon2_memory": "KiB of memory for each Argon2id hash of a password",

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from admit.service.facade import TokenService
     from admit.service.keys import Keys
     from admit.service.login_policy import LoginPolicy
-    from admit.service.results import AccessToken, AuditEvent, Client, NewClient, Session, SigningKey, TokenPair, User
+    from admit.service.results import (
+        AccessToken,
+        AuditEvent,
+        Client,
+        NewClient,
+        PublishedStatusList,
+        Session,
+        SigningKey,
+        TokenPair,
+        User,
+    )
     from admit.service.session_policy import SessionPolicy
     from admit.tokens.verifier import Verifier
 
@@ -202,6 +212,14 @@ class AsyncTokenService:
     def on_feed(self, callback: Callable[[], None]) -> Callable[[], None]:
         """See TokenService.on_feed."""
         return self.sync.on_feed(callback)
+
+    async def status_list(self, number: int) -> PublishedStatusList | None:
+        """See TokenService.status_list."""
+        return await self._threads.run(self.sync.status_list, number)
+
+    async def status_list_uris(self) -> list[str]:
+        """See TokenService.status_list_uris."""
+        return await self._threads.run(self.sync.status_list_uris)
 
     def verifier(self, *, audience: str | Sequence[str] | None = None, extra: type[E] | None = None) -> Verifier[Any]:
         """See TokenService.verifier."""

@@ -22,6 +22,7 @@ from admit.service import (
     refresh,
     rewrap,
     sessions,
+    status_lists,
     throttle,
     tokens,
 )
@@ -36,7 +37,7 @@ from admit.service.keys import Keys
 from admit.service.login_policy import LoginPolicy
 from admit.service.master import master_keys
 from admit.service.policy import Policy
-from admit.service.results import AccessToken, AuditEvent, Client, Session, TokenPair
+from admit.service.results import AccessToken, AuditEvent, Client, PublishedStatusList, Session, TokenPair
 from admit.service.storage import Storage
 from admit.tokens.arguments import Unchecked
 from admit.tokens.verifier import Verifier
@@ -157,6 +158,7 @@ class TokenService:
         follower.look()
         self.users, self.clients, self.keys = Users(self._core), Clients(self._core), Keys(self._core)
         self._feed = feed.Feed(follower, issuer, self._clock)
+        self._status_lists = status_lists.StatusLists(self._core)
         self._any = self._verifier(Unchecked(), None)
 
     def login(
@@ -304,6 +306,14 @@ class TokenService:
         """Call back, from the background thread, whenever the head moves; answers a function that stops it."""
         self._core.follower.start()
         return self._core.follower.listen(callback)
+
+    def status_list(self, number: int) -> PublishedStatusList | None:
+        """One signed status list of the sessions (draft-ietf-oauth-status-list), shared for a moment; None: no such list."""
+        return self._status_lists.published(number)
+
+    def status_list_uris(self) -> list[str]:
+        """Where the status lists are; none unless the policy's status_list_ttl is set."""
+        return self._status_lists.uris()
 
     def verifier(self, *, audience: str | Sequence[str] | None = None, extra: type[E] | None = None) -> Verifier[Any]:
         """A Verifier in process: keys and revocations from memory, followed in the background; no request, no query.

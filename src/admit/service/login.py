@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from admit import clock
 from admit.errors import InvalidGrant
-from admit.service import accounts, audit, clients, devices, refresh_token, sessions, throttle
+from admit.service import accounts, audit, clients, devices, refresh_token, sessions, status_lists, throttle
 from admit.service.results import AccessToken, TokenPair
 from admit.service.session_policy import milliseconds
 
@@ -60,7 +60,9 @@ def login(
     ends = now + milliseconds(policy.absolute)
     idle_until = min(ends, now + milliseconds(policy.idle))
     session_id = clock.random_id()
+    place = status_lists.drawn(core)
     claims = user_claims(core, sub) | {"sid": session_id, "epoch": epoch, "auth_time": now // 1000}
+    claims |= status_lists.claims(core, place)
     token, lifetime = core.sign(
         now=now, sub=sub, client_id=client.id, audience=meant_for, scope=granted, ends_at=idle_until, claims=claims
     )
@@ -85,6 +87,7 @@ def login(
         "auth_method": "pwd",
         "device": note(device),
         "address": note(address),
+        "status_idx": place,
     }
 
     def change(tx: Tx) -> bool:

@@ -42,6 +42,8 @@ class Policy:
     """The greatest leeway a verifier may give: revocations and retiring keys outlive tokens by it."""
     feed_limit: timedelta = timedelta(minutes=5)
     """In process, a revocation list older than this is RevocationsUnavailable."""
+    status_list_ttl: timedelta = timedelta(0)
+    """How long others may keep a status list before they ask anew; 0: there are none, and tokens carry no status."""
     kept: timedelta = timedelta(days=90)
     """How long the audit trail is kept."""
 
@@ -57,6 +59,10 @@ class Policy:
             raise ConfigurationError(
                 "key_published must be longer than key_reload and clock_skew by a second or more: for so long a JWKS is good"
             )
+        if self.status_list_ttl and not timedelta(seconds=1) <= self.status_list_ttl <= timedelta(hours=1):
+            raise ConfigurationError("status_list_ttl is between a second and an hour, or 0 for no status lists")
+        if self.status_list_ttl and self.access_lifetime > timedelta(hours=12):
+            raise ConfigurationError("with status lists, access_lifetime is at most 12 hours: their places are reused")
         self.of_sessions()
 
     @property

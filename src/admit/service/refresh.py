@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from admit.errors import InvalidGrant, StorageUnavailable
-from admit.service import accounts, audit, clients, refresh_token, sessions
+from admit.service import accounts, audit, clients, refresh_token, sessions, status_lists
 from admit.service.login import note, user_claims
 from admit.service.results import Client, TokenPair
 from admit.service.session_policy import USER, milliseconds
@@ -87,6 +87,7 @@ def _exchange(
     if outcome is Outcome.ROTATE or not client.policy.rotate:
         idle_until = min(now + milliseconds(client.policy.idle), row.expires_at)
     claims = user_claims(core, row.user_id) | {"sid": row.id, "epoch": row.epoch, "auth_time": row.auth_time // 1000}
+    claims |= status_lists.claims(core, status_lists.assigned(core, row.id, row.status_idx))
     token, lifetime = core.sign(
         now=now,
         sub=row.user_id,

@@ -96,6 +96,16 @@ class NewClient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedStatusList:
+    """One signed status list, as it is answered to anybody."""
+
+    token: str = field(repr=False)
+    max_age: int
+    """Seconds that a cache may keep it."""
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SigningKey:
     """One key of the service, as `keys list` shows it. Times are seconds since 1970, None: not yet."""
 

@@ -76,8 +76,10 @@ sessions: Final = Table(
     Column("address", Text, nullable=False),
     Column("ended_at", BigInteger),
     Column("end_reason", Text),
+    Column("status_idx", BigInteger),  # its place in the status lists, list after list; NULL without them
     Index("admit_sessions_user", "user_id"),
     Index("admit_sessions_idle", "idle_until"),
+    Index("admit_sessions_status", "status_idx", unique=True),
 )
 Index(
     "admit_sessions_sealed",

@@ -77,6 +77,7 @@ class Row:
     expires_at: int
     auth_time: int
     ended_at: int | None
+    status_idx: int | None
     user_epoch: int
     user_disabled_at: int | None
 

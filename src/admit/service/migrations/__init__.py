@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from admit.service.storage import Storage
 
 VERSION_TABLE: Final = "admit_alembic_version"
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The revision this code works with."""
 
 
