@@ -39,7 +39,7 @@ def clock() -> MovableClock:
 
 ON_BOTH = (
     *("test_cleanup", "test_races", "test_refresh_table", "test_revocation", "test_session_policy", "test_swap"),
-    "test_throttle",
+    *("test_status_lists", "test_throttle"),
 )
 """The files whose tests run on both databases, but for those that look into SQLite's file by the name of `url`."""
 
