@@ -16,7 +16,7 @@ from admit.jose.encoding import json_bytes
 from admit.service.assertions import MAX_KEYS, ClientAssertion
 from admit.service.facade import TokenService
 from admit.tokens.client_assertion import CLIENT_ASSERTION, client_assertion
-from tests.service.conftest import START, MovableClock, Opener
+from tests.service.conftest import PASSWORD, START, MovableClock, Opener
 
 ISSUER = "https://auth.example"
 ID = "client.batch"
@@ -139,11 +139,11 @@ def test_used_assertions_are_cleaned_up_only_once_they_are_over(batch: TokenServ
 
 
 def test_a_refresh_uses_its_assertion_once_and_a_second_one_needs_another(batch: TokenService) -> None:
-    batch.users.add("alice", "correct horse")
+    batch.users.add("alice", PASSWORD)
     web = {"grants": ["password", "refresh_token"], "audiences": ["orders"]}
     batch.clients.add("web", **web, jwks=KeySet([KEY.public()]).to_jwks())  # type: ignore[arg-type]
     mine: dict[str, Any] = {"iss": "client.web", "sub": "client.web"}
-    pair = batch.login("alice", "correct horse", client_id="client.web", client_secret=made(**mine))
+    pair = batch.login("alice", PASSWORD, client_id="client.web", client_secret=made(**mine))
     next_ = batch.refresh(pair.refresh_token, client_id="client.web", client_secret=made(**mine, jti="two"))
     assert next_.session_id == pair.session_id
     for proof in (made(**mine, jti="two"), "secret", None):
