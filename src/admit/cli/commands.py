@@ -33,6 +33,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "encrypt": ("encrypt:encrypt", "Encrypt a token, or other content, so that only its receiver can read it."),
         "decrypt": ("decrypt:decrypt", "Open an encrypted token."),
         "key": ("key:key", "Make keys and look at them."),
+        "jwks": ("jwks:jwks", "Fetch, look at, compare and serve sets of public keys."),
     },
     "Run a token service": {
         "serve": ("serve:serve", "Serve tokens over HTTP: login, refresh, revocation, keys."),
@@ -40,6 +41,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "admin": ("admin:admin", "Users, clients, sessions and keys of a service, in its database."),
     },
     "Use a token service": {
+        "discover": (
+            "discover:discover",
+            "Say what an issuer publishes about itself: where its keys are, what it offers.",
+        ),
         "login": ("login:login", "Log in to a service, and keep the tokens where only you can read them."),
         "refresh": ("login:refresh", "Get a new access token with the refresh token that is kept."),
         "logout": ("login:logout", "End the session that is kept, and forget its tokens."),

@@ -22,6 +22,7 @@ class Exit(IntEnum):
     MALFORMED = 15
     REVOKED = 16
     LINT = 17
+    DIFFERENT = 18
     PORT = 20
     FOLDER = 21
     DATABASE = 22
@@ -43,8 +44,9 @@ MEANING: Final[dict[Exit, str]] = {
     Exit.NO_KEY: "none of the keys given is the one the token names",
     Exit.NETWORK: "a service could not be reached",
     Exit.MALFORMED: "not a token, or a damaged one",
-    Exit.REVOKED: "revoked",
+    Exit.REVOKED: "revoked; for introspect: not active",
     Exit.LINT: "lint found something as grave as --fail-on says",
+    Exit.DIFFERENT: "jwks diff: the two sets of keys differ",
     Exit.PORT: "the port is in use, or the address cannot be listened on",
     Exit.FOLDER: "the data folder cannot be written, or is open to others",
     Exit.DATABASE: "the database is damaged or cannot be reached",

@@ -36,6 +36,11 @@ class KeyOptions:
     password_file: str | None = None
     use: Use = "sig"
 
+    @property
+    def named(self) -> bool:
+        """Whether they name a key at all."""
+        return bool(self.files or self.secret_file or self.secret_env or self.secret_prompt)
+
     def all(self, kid: str | None = None) -> list[Key]:
         """The keys named. A single key that has no kid of its own takes `kid`: whoever names one key means that one."""
         secret = read_secret(self.secret_file, self.secret_env, self.secret_prompt, "secret")

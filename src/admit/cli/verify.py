@@ -13,6 +13,7 @@ from admit.cli.input import read_token, token_argument
 from admit.cli.keyfile import KeyOptions, key_options
 from admit.cli.output import for_people, json_option, note, print_fields, print_json, print_sections
 from admit.cli.times import parse_span, relative, span
+from admit.cli.trust import trust_in
 from admit.errors import ExpiredToken, ImmatureToken, InvalidToken, OverlongToken, WrongType, shown
 from admit.jose import header as headers
 from admit.jose.encoding import b64url_decode, json_object
@@ -34,6 +35,8 @@ _LONGEST: Final = timedelta(days=36500)
 @click.command()
 @token_argument
 @key_options("sig")
+@click.option("--jwks", metavar="URL", help="The keys in the JWK Set at URL.")
+@click.option("--discover", is_flag=True, help="The keys that --issuer publishes, and what it revoked.")
 @click.option(
     "--iss", "--issuer", "issuers", multiple=True, metavar="ISSUER", help="Who must have issued it; may be repeated."
 )
@@ -59,6 +62,8 @@ _LONGEST: Final = timedelta(days=36500)
 def verify(
     token: tuple[str, ...],
     keys: KeyOptions,
+    jwks: str | None,
+    discover: bool,
     issuers: tuple[str, ...],
     audiences: tuple[str, ...],
     kind: str | None,
@@ -69,7 +74,7 @@ def verify(
     fields: tuple[str, ...],
     quiet: bool,
 ) -> int:
-    """Verify a token: its signature with the keys given, then its issuer, audience, kind and times.
+    """Verify a token: its signature with the keys named, fetched or discovered, then its issuer, audience, kind and times.
 
     Where the signature fails, nothing is said of the claims. Where it holds, all that is wrong is said at once, and the
     exit code is that of the first in the order of verification.
@@ -86,17 +91,18 @@ def verify(
     header: Header | None = None
     try:
         header = headers.parse(split(text)[1])
-        keyset = keys.for_header(header)
+        trust = trust_in(header, keys, jwks, discover, issuers)
         verifier = Verifier(
-            keyset,
+            trust.keys,
             issuer=issuers or Unchecked(),
             audience=audiences or Unchecked(),
             kind=_kind(kind, header, unchecked),
             leeway=parse_span(leeway),
             max_lifetime=longest,
+            revocations=trust.revocations,
             clock=lambda: now,
         )
-        wrong = failures(verifier, text, keyset, now)
+        wrong = failures(verifier, text, trust.keys, now)
         accepted = None if wrong else verifier.verify(text)
     except InvalidToken as error:
         wrong = (error,)

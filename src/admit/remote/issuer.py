@@ -10,10 +10,11 @@ import anyio.to_thread
 
 from admit import clock as clocks
 from admit.clock import Clock, system_clock
-from admit.errors import ConfigurationError, MalformedToken, ServiceUnreachable, Unavailable, shown
-from admit.jose.encoding import MAX_TOKEN, json_object
+from admit.errors import ConfigurationError, ServiceUnreachable, Unavailable, shown
+from admit.jose.encoding import MAX_TOKEN
 from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
 from admit.remote.jwks import ALGORITHMS, STALE_IF_ERROR, JWKSClient
+from admit.remote.metadata import fetch_metadata
 from admit.remote.revocations import LIMIT, RevocationFeed
 from admit.tokens import rules
 from admit.tokens.arguments import Unchecked, duration, must_be_a_clock
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 
 _METADATA_AGE: Final = 86_400.0  # seconds
-_PLACES: Final = (
-    "/.well-known/oauth-authorization-server{path}",  # RFC 8414 3.1
-    "{path}/.well-known/openid-configuration",  # OpenID Connect Discovery 1.0 4.1
-    "{path}/.well-known/oauth-authorization-server",  # Okta and others, who append what RFC 8414 inserts
-)
 _OWN: Final = {"revocations_uri": "/revocations", "revocations_jwks_uri": "/.well-known/revocations-jwks.json"}
 """Admit's own members of the metadata, and where they point unless it says so."""
 
@@ -231,27 +227,9 @@ class RemoteIssuer:
         with self._lock:
             if self._metadata is None or self._now() >= self._read_at + _METADATA_AGE:
                 try:
-                    self._metadata = self._fetched()
+                    self._metadata = fetch_metadata(self._fetcher, self.issuer).members
                     self._read_at = self._now()
                 except Unavailable:
                     if self._metadata is None:  # as with keys: what is known is better than nothing
                         raise
             return self._metadata
-
-    def _fetched(self) -> dict[str, Any]:
-        path = self._url.path.rstrip("/")
-        places = tuple(dict.fromkeys(place.format(path=path) for place in _PLACES))
-        problems: list[str] = []
-        for place in places:
-            try:
-                body = self._fetcher.get(str(self._url.copy_with(path=place))).body
-                metadata = json_object(body)
-            except (ServiceUnreachable, MalformedToken) as error:
-                problems.append(str(error))
-                continue
-            if metadata.get("issuer") != self.issuer:
-                # RFC 8414 3.3: or one issuer could speak for another, with keys of its own.
-                problems.append(f"the metadata at {place} is of another issuer, {shown(metadata.get('issuer'), 200)}")
-                continue
-            return metadata
-        raise ServiceUnreachable(f"no metadata of {shown(self.issuer, 200)}: " + "; ".join(problems))
