@@ -26,5 +26,5 @@ def run(*arguments: str, given: str | bytes = b"") -> Done:
         code = run_command(list(arguments))
         out.flush()
         err.flush()
-    written = [stream.buffer.getvalue().decode("utf-8", "replace") for stream in (out, err)]  # type: ignore[attr-defined]
+    written = [stream.buffer.getvalue().decode("utf-8", "replace") for stream in (out, err)]
     return Done(int(code), *written)
