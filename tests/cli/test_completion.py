@@ -1,0 +1,74 @@
+"""The Tab key in real shells: what `jwt completion` prints completes commands, their groups and options."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+SECONDS = 30
+SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], 'eval "$(jwt completion bash)"'),
+    "zsh": (["zsh", "-f", "-i"], 'autoload -U compinit && compinit -u -D && eval "$(jwt completion zsh)"'),
+}
+Typist = Callable[[str, str], str]
+
+
+@contextmanager
+def shell(name: str, home: Path) -> Iterator[Typist]:
+    """A shell at a terminal with completion loaded; a function that types, and answers what is shown up to a pattern."""
+    arguments, load = SHELLS[name]
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    pid, terminal = pty.fork()
+    if pid == 0:  # the child: only exec, since the parent may have threads
+        os.chdir(home)
+        os.execve(found, arguments, {"PATH": path, "TERM": "dumb", "HOME": str(home), "PS1": "@ ", "LANG": "C.UTF-8"})
+
+    def typed(text: str, until: str) -> str:
+        os.write(terminal, text.encode())
+        shown, deadline = "", time.monotonic() + SECONDS
+        while not re.search(until, shown):
+            assert time.monotonic() < deadline, f"{name} showed\n{shown}\nand never {until}"
+            if select.select([terminal], [], [], 0.1)[0]:
+                shown += os.read(terminal, 65536).decode(errors="replace")
+        return shown
+
+    try:
+        typed(f"{load}; echo loa''ded\n", "loaded")
+        yield typed
+    finally:
+        os.close(terminal)  # hangs up, and the shell ends
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_the_tab_key_completes_commands_groups_and_options(name: str, tmp_path: Path) -> None:
+    with shell(name, tmp_path) as typed:
+        typed("jwt ver\t", r"jwt verify ")
+        typed("--unch\t", r"--unchecked")
+        typed("\x15jwt key thumb\t", r"jwt key thumbprint ")
+        typed("\x15jwt admin keys rev\t", r"jwt admin keys revoke ")
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_two_tabs_list_what_there_is(name: str, tmp_path: Path) -> None:
+    with shell(name, tmp_path) as typed:
+        typed("jwt admin \t\t", r"(?s)(?=.*sessions)(?=.*audit)(?=.*users)")
+
+
+def test_a_shell_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    with shell("bash", tmp_path) as typed:
+        typed("jwt completion tcsh; echo code=$?\n", r"code=2")
