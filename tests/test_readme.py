@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import sys
 import types
 from pathlib import Path
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 RUN = ("python", "console", "console fails")
 SHOWN = ("text", "json", "toml")
+PORT = "8000"  # where `jwt serve` listens by default; whatever listens there on this machine is none of our business
 INSTALLS = {
     "README.md": ["pip install admit", "pip install 'admit[cli]'", "pip install 'admit[server,fastapi]'", "make demo"],
     "CONTRIBUTING.md": ["make test", "make test PYTHON=python3.13", "make unit ARGS='tests/jose -k thumbprint'"],
@@ -39,15 +41,22 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_shows_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "curl " in (ROOT / page).read_text(encoding="utf-8") and not shutil.which("curl"):
         pytest.skip("the page calls curl, and there is none here")
+    port = free_port()
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)
     monkeypatch.chdir(tmp_path)
-    with shell_in(tmp_path) as shell:
-        for block in blocks(page):
+    with shell_in(tmp_path, ADMIT_PORT=port) as shell:
+        for shown in blocks(page):
+            block = shown._replace(text=shown.text.replace(f":{PORT}", f":{port}"))
             if block.tag == "python":
                 source = "\n" * (block.line - 1) + block.text
                 exec(compile(source, ROOT / page, "exec", dont_inherit=True), module.__dict__)

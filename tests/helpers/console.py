@@ -33,13 +33,13 @@ class Block(NamedTuple):
 
 
 @contextmanager
-def shell_in(directory: Path) -> Iterator[subprocess.Popen[str]]:
+def shell_in(directory: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """One `sh` that is fed a command at a time; whatever it started ends with it."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with subprocess.Popen(
         ["sh"],
         cwd=directory,
-        env={"PATH": path, "HOME": str(directory), "LANG": "C.UTF-8", "NO_COLOR": "1", "COLUMNS": "100"},
+        env={"PATH": path, "HOME": str(directory), "LANG": "C.UTF-8", "NO_COLOR": "1", "COLUMNS": "100", **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
