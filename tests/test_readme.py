@@ -25,7 +25,13 @@ SHOWN = ("text", "json", "toml")
 PORT = "8000"  # where `jwt serve` listens by default; whatever listens there on this machine is none of our business
 INSTALLS = {
     "README.md": ["pip install admit", "pip install 'admit[cli]'", "pip install 'admit[server,fastapi]'", "make demo"],
-    "CONTRIBUTING.md": ["make test", "make test PYTHON=python3.13", "make unit ARGS='tests/jose -k thumbprint'"],
+    "CONTRIBUTING.md": [
+        "make test",
+        "make test PYTHON=python3.13",
+        "make unit ARGS='tests/jose -k thumbprint'",
+        "make fuzz TARGETS='jws jwe' RUNS=10000000",
+        "make mutate MUTANTS='admit.jose.jwe.*'",
+    ],
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.fuzz import TARGETS, seeds
+from tests.soak.targets import TARGETS, seeds
 
 ROOT = Path(__file__).parents[2]
 PIECES = [
