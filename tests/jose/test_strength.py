@@ -329,7 +329,7 @@ def test_a_key_document_is_no_secret(name: str) -> None:
         b'{"a": "json document that is no key"}',
         b"\xff" * 32,
     ],
-    ids=repr,
+    ids=lambda secret: repr(secret).replace("\\", "/"),
 )
 def test_an_honest_secret_that_looks_odd_passes(secret: bytes) -> None:
     assert Key.from_secret(secret, "HS256").algorithm.symmetric

@@ -33,14 +33,13 @@ def read_epk(members: object, own: Any) -> Any:
     """The ephemeral public key of a header. Raises MalformedToken unless it is public, on its curve, and that curve is ours."""
     if not isinstance(members, Mapping) or not jwk.PRIVATE_MEMBERS.isdisjoint(members):
         raise MalformedToken("epk is missing, is no JWK, or holds a private key (RFC 7518 4.6.1.1)")
-    try:
-        public = jwk.read(members)[1]  # refuses points off their curve (invalid-curve attack)
-    except InvalidKey:
-        raise MalformedToken("epk is not a valid public key") from None
     expected = jwk.write((None, own), private=False)
     if members.get("kty") != expected["kty"] or members.get("crv") != expected["crv"]:
         raise MalformedToken("epk is not on the curve of the recipient's key")
-    return public
+    try:
+        return jwk.read(members)[1]  # refuses points off their curve (invalid-curve attack)
+    except InvalidKey:
+        raise MalformedToken("epk is not a valid public key") from None
 
 
 def shared_secret(private: Any, public: Any) -> bytes:

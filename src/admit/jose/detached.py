@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from admit.errors import MalformedToken
 from admit.jose import header as headers
-from admit.jose.encoding import MAX_TOKEN, b64url_encode
+from admit.jose.encoding import MAX_TOKEN, b64url_encode, octets
 from admit.jose.jws import UNENCODED, Jws, check_type, protected, split
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, find
@@ -45,4 +45,5 @@ def verify(
 
 def signing_input(head: bytes, payload: bytes, *, b64: bool) -> bytes:
     """What is signed: the protected header and the payload, encoded unless b64 is false (RFC 7797 3)."""
-    return head + b"." + (b64url_encode(payload) if b64 else payload)
+    content = octets(payload, "what is signed")
+    return head + b"." + (b64url_encode(content) if b64 else content)

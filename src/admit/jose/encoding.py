@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from admit.errors import MalformedToken
+from admit.errors import ConfigurationError, MalformedToken
 
 MAX_TOKEN: Final = 16 * 1024
 """Bytes of a token, by default: an ML-DSA-87 token is about 6.4 kB, an HTTP header line rarely over 16 kB."""
@@ -134,3 +134,25 @@ def _look_exactly(data: bytes, value: dict[str, Any]) -> None:
 def json_bytes(value: Mapping[str, object]) -> bytes:
     """Compact JSON in UTF-8. Raises TypeError or ValueError where JSON has no word for a value."""
     return _encode(value)
+
+
+def written(members: Mapping[str, object]) -> bytes:
+    """The same for members that a caller chose. Raises ConfigurationError where JSON has no word for one of them."""
+    data = _encoded(members)
+    if data is None:
+        raise ConfigurationError("a header's parameters have names that are text, and values that JSON can say")
+    return data
+
+
+def _encoded(members: Mapping[str, object]) -> bytes | None:
+    try:
+        return _encode(members)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # whose messages may quote what could not be written
+        return None
+
+
+def octets(data: object, what: str) -> bytes:
+    """`data`, which is bytes. Raises ConfigurationError for anything else: text has more than one encoding."""
+    if not isinstance(data, bytes):
+        raise ConfigurationError(f"{what} is bytes, not {type(data).__name__}")
+    return data

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from admit.errors import MalformedToken, shown
-from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes, json_object
+from admit.errors import ConfigurationError, MalformedToken, shown
+from admit.jose.encoding import b64url_decode, b64url_encode, json_object, written
 
 # Registered parameters may not be listed in crit (RFC 7515 4.1.11).
 _REGISTERED: Final = frozenset(
@@ -112,7 +112,8 @@ def normal_type(typ: str) -> str:
 def encode(
     alg: str, kid: str | None, typ: str | None, others: Mapping[str, object] | None = None, *, b64: bool = True
 ) -> bytes:
-    """The base64url segment of a protected header. Raises MalformedToken where `others` repeat alg, kid, typ or b64."""
+    """The base64url segment of a protected header. Raises MalformedToken where `others` repeat alg, kid, typ or b64,
+    ConfigurationError where they are nothing that JSON can say."""
     members: dict[str, object] = {"alg": alg}
     if typ is not None:
         members["typ"] = typ
@@ -121,10 +122,12 @@ def encode(
     if not b64:
         members |= {"b64": False, "crit": ["b64"]}
     if others:
+        if not isinstance(others, Mapping):
+            raise ConfigurationError(f"further header parameters are a mapping, not {type(others).__name__}")
         if members.keys() & others.keys():
             raise MalformedToken("alg, kid, typ and b64 are set by arguments of their own, not by further parameters")
         members |= others
-    return b64url_encode(json_bytes(members))
+    return b64url_encode(written(members))
 
 
 def _check_crit(members: Mapping[str, Any], understood: frozenset[str]) -> None:

@@ -12,7 +12,7 @@ from admit import clock
 from admit.errors import ConfigurationError, InvalidKey, MalformedToken, UnknownKey, shown
 from admit.jose import header as headers
 from admit.jose.content_encryption import CONTENT_ENCRYPTION, ContentEncryption, content_encryption
-from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode
+from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, octets
 from admit.jose.header import Header
 from admit.jose.jws import check_type
 from admit.jose.key_management import KeyManagement
@@ -90,6 +90,8 @@ def decrypt(
 
 def further(header: Mapping[str, object] | None) -> dict[str, object]:
     """Header parameters of the caller's. Raises MalformedToken where they are not the caller's to set."""
+    if header is not None and not isinstance(header, Mapping):
+        raise ConfigurationError(f"further header parameters are a mapping, not {type(header).__name__}")
     if header and not _OWN.isdisjoint(header):
         raise MalformedToken("alg, enc, kid, typ, zip, crit and what the algorithm needs are not set by header")
     return dict(header or {})
@@ -115,8 +117,7 @@ def close(
     content: ContentEncryption, cek: bytes, plaintext: bytes, aad: bytes, *, compress: bool
 ) -> tuple[bytes, bytes, bytes]:
     """(IV, ciphertext, tag)"""
-    if not isinstance(plaintext, bytes):
-        raise ConfigurationError(f"what is encrypted is bytes, not {type(plaintext).__name__}")
+    octets(plaintext, "what is encrypted")
     iv = clock.random_bytes(content.iv_size)
     return iv, *content.seal(content, cek, iv, _deflate(plaintext) if compress else plaintext, aad)
 

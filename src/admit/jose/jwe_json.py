@@ -10,12 +10,12 @@ from admit.errors import ConfigurationError, DecryptionFailed, InvalidToken, Mal
 from admit.jose import header as headers
 from admit.jose import jwe
 from admit.jose.content_encryption import ContentEncryption, failed
-from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, json_bytes, json_object
+from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, json_object, octets, written
 from admit.jose.header import Header
 from admit.jose.jws import check_type
 from admit.jose.key_management import KEY_MANAGEMENT, KeyManagement
 from admit.jose.keys import Key
-from admit.jose.keyset import KeySet
+from admit.jose.keyset import KeySet, find, sources
 
 MAX_RECIPIENTS: Final = 64
 """Recipients that are looked at: each may cost an operation with a private key."""
@@ -59,9 +59,15 @@ def encrypt_flattened(
     aad: authenticated along, and readable. Raises as `jwe.encrypt` does.
     """
     one, *_ = _recipients([recipient])
-    row, _material = one.key.sealing()
-    written, entries = _sealed([one], jwe.chosen(row, enc), plaintext, typ, header, unprotected, aad, compress)
-    return json_bytes(written | entries[0]).decode()
+    row, material = one.key.sealing()
+    content, shared, own = jwe.chosen(row, enc), jwe.further(unprotected), jwe.further(one.header)
+    protected = {"enc": content.name} | jwe.further(header) | ({"zip": "DEF"} if compress else {})
+    cek, encrypted, needed = row.seal(row, material, content, None, protected | shared | own)
+    # There is one recipient only, so that what is said about the key is protected, too.
+    head = headers.encode(row.alg, one.key.kid if one.kid else None, typ, protected | needed)
+    headers.join(head, _joined(shared, own))
+    entry = {"header": own} if own else {}
+    return written(_closed(content, cek, plaintext, head, shared, aad, compress) | entry | _wrapped(encrypted)).decode()
 
 
 def encrypt_general(
@@ -84,8 +90,8 @@ def encrypt_general(
     if len(rows) > 1 and any(row.direct for row in rows):
         raise ConfigurationError("dir and ECDH-ES have one recipient only: the content key is not free to choose")
     content = jwe.chosen(rows[0], enc)
-    written, entries = _sealed(everyone, content, plaintext, typ, header, unprotected, aad, compress)
-    return json_bytes(written | {"recipients": entries}).decode()
+    shared, entries = _sealed(everyone, content, plaintext, typ, header, unprotected, aad, compress)
+    return written(shared | {"recipients": entries}).decode()
 
 
 def decrypt(
@@ -136,8 +142,10 @@ class _Entry(NamedTuple):
 
 def _recipients(recipients: Iterable[Recipient | Key]) -> list[Recipient]:
     everyone = [Recipient(one) if isinstance(one, Key) else one for one in recipients]
-    if not 0 < len(everyone) <= MAX_RECIPIENTS:
-        raise ConfigurationError(f"an encrypted document has 1 to {MAX_RECIPIENTS} recipients")
+    if not 0 < len(everyone) <= MAX_RECIPIENTS or not all(isinstance(one, Recipient) for one in everyone):
+        raise ConfigurationError(
+            f"an encrypted document has 1 to {MAX_RECIPIENTS} recipients, each a Recipient or a Key"
+        )
     return everyone
 
 
@@ -154,7 +162,7 @@ def _sealed(
     """What the recipients share, and what each has alone."""
     protected = {"enc": content.name} | ({"typ": typ} if typ is not None else {}) | jwe.further(header)
     protected |= {"zip": "DEF"} if compress else {}
-    head, shared = b64url_encode(json_bytes(protected)), jwe.further(unprotected)
+    head, shared = b64url_encode(written(protected)), jwe.further(unprotected)
     cek: bytes | None = None
     entries: list[dict[str, object]] = []
     for one in recipients:
@@ -164,12 +172,30 @@ def _sealed(
         cek, encrypted, needed = row.seal(row, material, content, cek, protected | shared | own)
         own |= needed
         headers.join(head, _joined(shared, own))
-        entries.append({"header": own} | ({"encrypted_key": b64url_encode(encrypted).decode()} if encrypted else {}))
+        entries.append({"header": own} | _wrapped(encrypted))
     assert cek is not None  # noqa: S101 - narrows the type: there is a recipient
-    iv, ciphertext, tag = jwe.close(content, cek, plaintext, _bound(head, aad), compress=compress)
+    return _closed(content, cek, plaintext, head, shared, aad, compress), entries
+
+
+def _closed(
+    content: ContentEncryption,
+    cek: bytes,
+    plaintext: bytes,
+    head: bytes,
+    shared: Mapping[str, object],
+    aad: bytes | None,
+    compress: bool,
+) -> dict[str, object]:
+    """The members that recipients share."""
+    bound = _bound(head, None if aad is None else octets(aad, "aad"))
+    iv, ciphertext, tag = jwe.close(content, cek, plaintext, bound, compress=compress)
     parts = {"iv": iv, "ciphertext": ciphertext, "tag": tag} | ({} if aad is None else {"aad": aad})
-    written: dict[str, object] = {"protected": head.decode()} | ({"unprotected": shared} if shared else {})
-    return written | {name: b64url_encode(data).decode() for name, data in parts.items()}, entries
+    common: dict[str, object] = {"protected": head.decode()} | ({"unprotected": shared} if shared else {})
+    return common | {name: b64url_encode(data).decode() for name, data in parts.items()}
+
+
+def _wrapped(encrypted: bytes) -> dict[str, object]:
+    return {"encrypted_key": b64url_encode(encrypted).decode()} if encrypted else {}
 
 
 def _bound(head: bytes, aad: bytes | None) -> bytes:
@@ -213,14 +239,13 @@ def _entry(head: bytes | None, shared: Mapping[str, Any], entry: Mapping[str, An
 
 def _fitting(read: Sequence[_Entry], keys: Key | KeySet | Sequence[Key | KeySet]) -> list[tuple[int, Key]]:
     """The recipients for whom there is a key here. Raises UnknownKey for none, MalformedToken for several by password."""
-    sources = [keys] if isinstance(keys, Key | KeySet) else keys
-    sets = [KeySet([source]) if isinstance(source, Key) else source for source in sources]
     found: list[tuple[int, Key]] = []
     problem: InvalidToken = UnknownKey("no key was given")
+    given = sources(keys)
     for index, each in enumerate(read):
-        for keyset in sets:
+        for source in given:
             try:
-                found.append((index, keyset.find(each.header.alg, each.header.kid)))
+                found.append((index, find(source, each.header.alg, each.header.kid)))
             except InvalidToken as error:
                 problem = error
     if not found:

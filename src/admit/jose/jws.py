@@ -9,7 +9,7 @@ import msgspec
 
 from admit.errors import MalformedToken, WrongType, shown
 from admit.jose import header as headers
-from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode
+from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, octets
 from admit.jose.header import Header
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, find
@@ -67,7 +67,8 @@ def sign(
     `b64=False` writes the payload as it is (RFC 7797 5.2): printable ASCII without a dot, or MalformedToken is raised.
     """
     head = protected(key, typ=typ, header=header, kid=kid, b64=b64)
-    signing_input = head + b"." + (b64url_encode(payload) if b64 else _bare(payload))
+    content = octets(payload, "what is signed")
+    signing_input = head + b"." + (b64url_encode(content) if b64 else _bare(content))
     return (signing_input + b"." + key.sign(signing_input)).decode("ascii")
 
 

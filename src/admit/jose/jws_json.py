@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from admit.errors import ConfigurationError, InvalidToken, MalformedToken, UnknownKey
 from admit.jose import header as headers
 from admit.jose.detached import signing_input
-from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, json_bytes, json_object
+from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, json_object, octets, written
 from admit.jose.header import Header
 from admit.jose.jws import UNENCODED, check_type, protected
 from admit.jose.keys import Key
-from admit.jose.keyset import KeySet, find
+from admit.jose.keyset import KeySet, find, sources
+
+MAX_SIGNATURES: Final = 64
+"""Signatures that are looked at: each may cost an operation with a public key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,8 @@ def sign_general(
 ) -> str:
     """A general JWS with a signature of each (RFC 7515 7.2.1). Raises ConfigurationError where there is nobody."""
     signatures = [_signed(one, payload, b64) for one in signatories]
-    if not signatures:
-        raise ConfigurationError("a signed document needs somebody who signs")
+    if not 0 < len(signatures) <= MAX_SIGNATURES:
+        raise ConfigurationError(f"a signed document has 1 to {MAX_SIGNATURES} signatures")
     return _written(_body(payload, detached, b64) | {"signatures": signatures})
 
 
@@ -109,20 +112,23 @@ def verify(
 
 
 def _written(members: Mapping[str, object]) -> str:
-    return json_bytes(members).decode()
+    return written(members).decode()
 
 
 def _body(payload: bytes, detached: bool, b64: bool) -> dict[str, object]:
     if detached:
         return {}
     try:
-        return {"payload": (b64url_encode(payload) if b64 else payload).decode()}
+        content = octets(payload, "what is signed")
+        return {"payload": (b64url_encode(content) if b64 else content).decode()}
     except UnicodeDecodeError:
         raise MalformedToken("an unencoded payload in JSON is UTF-8; detach it, or encode it (RFC 7797 3)") from None
 
 
 def _signed(signatory: Signatory | Key, payload: bytes, b64: bool) -> dict[str, object]:
     one = Signatory(signatory) if isinstance(signatory, Key) else signatory
+    if not isinstance(one, Signatory):
+        raise ConfigurationError(f"who signs is a Signatory or a Key, not {type(one).__name__}")
     head = protected(one.key, typ=one.typ, header=one.header, kid=one.kid, b64=b64)
     unprotected = dict(one.unprotected or {})
     headers.join(head, unprotected, understood=UNENCODED)
@@ -150,6 +156,8 @@ def _entries(members: Mapping[str, Any]) -> list[dict[str, Any]]:
     entries = members["signatures"]
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise MalformedToken("signatures is not a non-empty list of objects (RFC 7515 7.2.1)")
+    if len(entries) > MAX_SIGNATURES:
+        raise MalformedToken(f"the document has {len(entries)} signatures, at most {MAX_SIGNATURES} are read")
     return entries
 
 
@@ -182,10 +190,9 @@ def _content(own: bytes | None, detached: bytes | None, b64: bool) -> bytes:
 
 def _find(keys: Key | KeySet | Sequence[Key | KeySet], header: Header) -> Key:
     """The one key for that header among all that were given."""
-    sources = [keys] if isinstance(keys, Key | KeySet) else keys
     found: list[Key] = []
     problem: InvalidToken = UnknownKey("no key was given")
-    for source in sources:
+    for source in sources(keys):
         try:
             found.append(find(source, header.alg, header.kid))
         except InvalidToken as error:

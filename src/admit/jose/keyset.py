@@ -128,9 +128,20 @@ def find(keys: KeySet | Key, alg: str, kid: str | None) -> Key:
     """The one key for a token's alg and kid, among several or where only one is given. Raises as `KeySet.find` does."""
     if isinstance(keys, KeySet):
         return keys.find(alg, kid)
+    if not isinstance(keys, Key):
+        raise InvalidKey(f"keys come as a Key or a KeySet, not as {type(keys).__name__}")
     if kid in (None, keys.kid) and keys.answers_to(alg):
         return keys
     return KeySet([keys]).find(alg, kid)  # which says what is wrong
+
+
+def sources(keys: KeySet | Key | Iterable[KeySet | Key]) -> tuple[KeySet | Key, ...]:
+    """One source of keys, or several, as several. Raises InvalidKey for what is none."""
+    several = (keys,) if isinstance(keys, KeySet | Key) else tuple(keys) if isinstance(keys, Iterable) else (keys,)
+    for source in several:
+        if not isinstance(source, KeySet | Key):
+            raise InvalidKey(f"keys come as a Key or a KeySet, or as several, not as {type(source).__name__}")
+    return several
 
 
 def _claims_to_sign(member: Any, error: Exception) -> bool:

@@ -16,6 +16,7 @@ from admit.jose.pem import looks_like_key_material
 MIN_PASSWORD: Final = 8
 """Bytes of a password for PBES2: the least that anybody recommends (NIST SP 800-63B 5.1.1.1)."""
 RSA_BITS: Final = range(2048, 8193)  # RFC 7518 3.3 below; above, one verification costs milliseconds
+RSA_EXPONENTS: Final = range(65537, 2**64, 2)  # FIPS 186-5 5.1 below; above, a public operation costs milliseconds
 
 _P25519: Final = 2**255 - 19
 # y of every point whose order divides 8: under such a key a signature can verify for any message.
@@ -100,9 +101,9 @@ def _refuse_weak_rsa(public: Any, name: str) -> None:
     if not isinstance(public, rsa.RSAPublicKey):
         raise InvalidKey(f"{name} takes an RSA key")
     numbers = public.public_numbers()
-    if public.key_size not in RSA_BITS or numbers.e < 65537 or not numbers.e & 1:
+    if public.key_size not in RSA_BITS or numbers.e not in RSA_EXPONENTS:
         raise InvalidKey(
-            f"an RSA key has 2048 to 8192 bits and an odd exponent from 65537; this one {public.key_size} bits"
+            f"an RSA key has 2048 to 8192 bits and an odd exponent of 17 to 64 bits; this one {public.key_size} bits"
         )
     if not all(numbers.n % prime for prime in _SMALL_PRIMES):
         raise InvalidKey("this RSA modulus has a small factor: it is not the product of two large primes")

@@ -1,0 +1,111 @@
+"""What a program gives that is of the wrong sort is refused with an Admit exception, and never signed or encrypted as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from admit import Key
+from admit.errors import AdmitError, ConfigurationError, UnknownKey
+from admit.jose import detached, jwe, jwe_json, jws, jws_json
+from tests.helpers.forge import related
+
+MAC = Key.generate("HS256", kid="k")
+AES = Key.generate("A256KW", kid="k")
+NOT_BYTES: list[Any] = ["text", None, 5, bytearray(b"x"), memoryview(b"x"), ["x"]]
+Call = Callable[[Any], object]
+TAKING_BYTES: dict[str, Call] = {
+    "jws.sign": lambda x: jws.sign(MAC, x),
+    "jws.sign, as it is": lambda x: jws.sign(MAC, x, b64=False),
+    "detached.sign": lambda x: detached.sign(MAC, x),
+    "detached.sign, as it is": lambda x: detached.sign(MAC, x, b64=False),
+    "detached.verify": lambda x: detached.verify(detached.sign(MAC, b"x"), x, MAC),
+    "jws_json.sign_flattened": lambda x: jws_json.sign_flattened(MAC, x),
+    "jws_json.sign_general": lambda x: jws_json.sign_general([MAC], x, b64=False),
+    "jwe.encrypt": lambda x: jwe.encrypt(AES, x),
+    "jwe_json.encrypt_flattened": lambda x: jwe_json.encrypt_flattened(AES, x),
+    "jwe_json.encrypt_general": lambda x: jwe_json.encrypt_general([AES], x, compress=True),
+}
+
+
+@pytest.mark.parametrize("name", TAKING_BYTES)
+def test_what_is_signed_or_encrypted_is_bytes(name: str) -> None:
+    for value in NOT_BYTES:
+        with pytest.raises(ConfigurationError, match="bytes"):
+            TAKING_BYTES[name](value)
+
+
+TAKING_HEADERS: dict[str, Call] = {
+    "jws.sign": lambda x: jws.sign(MAC, b"x", header=x),
+    "detached.sign": lambda x: detached.sign(MAC, b"x", header=x),
+    "jws_json, protected": lambda x: jws_json.sign_flattened(jws_json.Signatory(MAC, header=x), b"x"),
+    "jwe.encrypt": lambda x: jwe.encrypt(AES, b"x", header=x),
+    "jwe_json, protected": lambda x: jwe_json.encrypt_flattened(AES, b"x", header=x),
+    "jwe_json, shared": lambda x: jwe_json.encrypt_flattened(AES, b"x", unprotected=x),
+    "jwe_json, a recipient's": lambda x: jwe_json.encrypt_general([jwe_json.Recipient(AES, x)], b"x"),
+}
+
+
+def deep() -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(100_000):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("name", TAKING_HEADERS)
+def test_header_parameters_are_a_mapping_that_json_can_say(name: str) -> None:
+    values: list[Any] = [
+        ["x"],
+        "x",
+        5,
+        {"x": object()},
+        {"x": "secret\ud800"},
+        {"x\ud800": 1},
+        {(1, 2): 3},
+        {"x": deep()},
+    ]
+    for value in values:
+        with pytest.raises(ConfigurationError) as caught:
+            TAKING_HEADERS[name](value)
+        assert not any("secret" in f"{one!r}{vars(one)}" for one in related(caught.value))
+
+
+TAKING_KEYS: dict[str, Call] = {
+    "jws.verify": lambda x: jws.verify(jws.sign(MAC, b"x"), x),
+    "detached.verify": lambda x: detached.verify(detached.sign(MAC, b"x"), b"x", x),
+    "jws_json.verify": lambda x: jws_json.verify(jws_json.sign_flattened(MAC, b"x"), x),
+    "jwe.decrypt": lambda x: jwe.decrypt(jwe.encrypt(AES, b"x"), x),
+    "jwe_json.decrypt": lambda x: jwe_json.decrypt(jwe_json.encrypt_flattened(AES, b"x"), x),
+    "jws_json.sign_flattened": lambda x: jws_json.sign_flattened(x, b"x"),
+    "jws_json.sign_general": lambda x: jws_json.sign_general([x], b"x"),
+    "jwe_json.encrypt_flattened": lambda x: jwe_json.encrypt_flattened(x, b"x"),
+    "jwe_json.encrypt_general": lambda x: jwe_json.encrypt_general([x], b"x"),
+}
+
+
+@pytest.mark.parametrize("name", TAKING_KEYS)
+def test_a_key_is_a_key(name: str) -> None:
+    values: list[Any] = [None, 5, [5], [None], b"x" * 32, "k", MAC.to_jwk(private=True), [[MAC]]]
+    for value in values:
+        with pytest.raises(AdmitError):
+            TAKING_KEYS[name](value)
+
+
+def test_no_keys_verify_and_open_nothing() -> None:
+    with pytest.raises(UnknownKey):
+        jws_json.verify(jws_json.sign_flattened(MAC, b"x"), [])
+    with pytest.raises(UnknownKey):
+        jwe_json.decrypt(jwe_json.encrypt_flattened(AES, b"x"), [])
+
+
+def test_a_document_has_a_bounded_number_of_signatures() -> None:
+    with pytest.raises(ConfigurationError):
+        jws_json.sign_general([MAC] * (jws_json.MAX_SIGNATURES + 1), b"x")
+    most = jws_json.sign_general([MAC] * jws_json.MAX_SIGNATURES, b"x")
+    assert len(jws_json.verify(most, MAC).signatures) == jws_json.MAX_SIGNATURES
+    one_more = most.replace('"signatures":[', '"signatures":[{"header":{"alg":"HS256"},"signature":"AA"},')
+    with pytest.raises(AdmitError, match="at most 64"):
+        jws_json.verify(one_more, MAC, need=1)
