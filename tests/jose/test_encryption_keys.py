@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
 from admit import Key, KeySet
 from admit.errors import (
@@ -20,6 +21,7 @@ from admit.errors import (
 from admit.jose import jwe, jwe_json, jwk
 from admit.jose.content_encryption import content_encryption
 from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes
+from admit.jose.key_management import MAX_P2C, MIN_P2C, _password_key
 from tests.helpers.forge import b64, key
 
 AES = Key.generate("A256KW")
@@ -103,9 +105,15 @@ def test_a_set_to_encrypt_with_is_told_what_is_accepted() -> None:
     ]
     with pytest.raises(InvalidKey):
         KeySet.from_jwks({"keys": [members]}, use="enc", algorithms=["RSA-OAEP"])
-    for names in (["RSA-OAEP", "RSA-OAEP-256"], ["RS256"], ["ECDH-ES", "ECDH-ES+A128KW"]):
+    odd: list[Any] = [["RSA-OAEP", "RSA-OAEP-256"], ["RS256"], ["ECDH-ES", "ECDH-ES+A128KW"], ["A128KW", "A128GCMKW"]]
+    for names in [*odd, [["A128KW"]], [{}], [None], [5]]:
         with pytest.raises(UnsupportedAlgorithm):
             KeySet.from_jwks({"keys": [members]}, use="enc", algorithms=names)
+    secret = Key.generate("A256KW").to_jwk(private=True)
+    both = KeySet.from_jwks(
+        {"keys": [secret]}, use="enc", algorithms=["A128KW", "A256KW"]
+    )  # two sizes, two kinds of key
+    assert [one.alg for one in both] == ["A256KW"]
 
 
 @pytest.mark.parametrize("size", [16, 24, 33])
@@ -123,7 +131,13 @@ def test_a_content_key_of_another_size_opens_nothing(size: int) -> None:
 
 @pytest.mark.parametrize(
     ("alg", "name", "size"),
-    [("A256GCMKW", "iv", 11), ("A256GCMKW", "iv", 13), ("A256GCMKW", "tag", 12), ("PBES2-HS256+A128KW", "p2s", 7)],
+    [
+        ("A256GCMKW", "iv", 11),
+        ("A256GCMKW", "iv", 13),
+        ("A256GCMKW", "tag", 12),
+        ("A256GCMKW", "tag", 17),
+        ("PBES2-HS256+A128KW", "p2s", 7),
+    ],
 )
 def test_what_a_header_carries_for_its_algorithm_has_its_size(alg: str, name: str, size: int) -> None:
     own = Key.from_secret(b"correct horse", alg) if alg.startswith("PBES2") else Key.generate(alg)
@@ -131,6 +145,19 @@ def test_what_a_header_carries_for_its_algorithm_has_its_size(alg: str, name: st
     members = json.loads(b64url_decode(head.encode())) | {name: b64(bytes(size))}
     with pytest.raises(MalformedToken, match=f"{name} has {size} bytes"):
         jwe.decrypt(b64(json_bytes(members)) + "." + rest, own)
+
+
+def test_a_password_is_read_with_the_least_and_the_most_of_salt_and_rounds() -> None:
+    own = Key.from_secret(b"correct horse", "PBES2-HS256+A128KW", kid="k")
+    row, password = own.sealing()
+    content, cek = content_encryption("A128GCM"), bytes(range(16))
+    for count, size in ((MIN_P2C, 8), (MAX_P2C, 8), (MIN_P2C, 256)):
+        derived = _password_key(row, password, bytes(size), count)
+        members = {"alg": row.alg, "enc": "A128GCM", "p2s": b64(bytes(size)), "p2c": count}
+        head = b64url_encode(json_bytes(members))
+        sealed = content.seal(content, cek, bytes(12), b"secret", head)
+        parts = (aes_key_wrap(derived, cek), bytes(12), *sealed)
+        assert jwe.decrypt(b".".join((head, *map(b64url_encode, parts))), own).plaintext == b"secret"
 
 
 @pytest.mark.parametrize("name", ["alg", "enc", "kid", "typ", "zip", "epk", "iv", "tag", "p2c", "p2s", "crit", "b64"])

@@ -129,6 +129,8 @@ def test_compression_is_read_on_request_only_and_a_bomb_stops_at_its_limit() -> 
     assert jwe.decrypt(token, own, inflate=True).plaintext == bytes(jwe.MAX_INFLATED)
     with pytest.raises(MalformedToken, match="nobody asked"):
         jwe.decrypt(token, own)
+    with pytest.raises(MalformedToken, match="no reader"):
+        jwe.encrypt(own, bytes(jwe.MAX_INFLATED + 1), compress=True)
     packer = zlib.compressobj(wbits=-15)
     bomb = packer.compress(bytes(jwe.MAX_INFLATED + 1)) + packer.flush()
     with pytest.raises(MalformedToken, match="inflates"):

@@ -77,7 +77,7 @@ def documents() -> list[tuple[bytes, Key]]:
 
 @given(which=st.integers(0, 2), position=st.integers(0, 50_000))
 @settings(max_examples=150, deadline=None)
-def test_any_single_changed_bit_of_a_document_is_refused_or_belongs_to_another_recipient(
+def test_any_single_changed_bit_of_a_document_is_refused_or_nothing_that_is_protected(
     which: int, position: int
 ) -> None:
     document, own = documents()[which]
@@ -87,12 +87,14 @@ def test_any_single_changed_bit_of_a_document_is_refused_or_belongs_to_another_r
         read = jwe_json.decrypt(bytes(spoiled), own)
     except AdmitError:
         return
-    # What nothing authenticates is what belongs to the others: their headers and encrypted keys (RFC 7516 7.2.1).
+    # Nothing authenticates the headers of several recipients, nor what belongs to the others (RFC 7516 7.2.1).
     before, after = json.loads(document), json.loads(spoiled)
     assert read.plaintext == b"secret"
     assert which == 0
     assert all(before[name] == after[name] for name in ("protected", "iv", "ciphertext", "tag", "aad"))
-    assert before["recipients"][read.index] == after["recipients"][read.index]
+    ours = [each["recipients"][read.index] for each in (before, after)]
+    assert ours[0]["encrypted_key"] == ours[1]["encrypted_key"]
+    assert ours[0]["header"]["alg"] == ours[1]["header"]["alg"]
 
 
 # --- ephemeral keys
@@ -123,10 +125,9 @@ def test_an_ephemeral_key_of_any_other_kind_is_refused(crv: str) -> None:
         key("A256KW").to_jwk(private=True),
         own.public().to_jwk() | {"d": None},
         *({"kty": kty, "crv": crv} for kty in (None, 5, ["EC"], {"EC": 1}, "ec")),
-        {"crv": crv, "kty": own.public().to_jwk()["kty"]},
     ]
     for epk in [*others, ..., "x", 5, [own.public().to_jwk()]]:
-        with pytest.raises(MalformedToken, match="epk"):
+        with pytest.raises(MalformedToken, match=r"epk is (missing|not on the curve)"):  # before its numbers are read
             jwe.decrypt(changed(sealed("ECDH-ES", crv), epk=epk), own)
 
 
@@ -197,8 +198,9 @@ def test_a_header_never_chooses_another_encryption_for_a_content_key(enc: str) -
 
 @pytest.mark.parametrize("enc", ["A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512"])
 def test_bad_padding_under_a_good_tag_is_refused_as_a_bad_tag_is(enc: str) -> None:
-    content, own = content_encryption(enc), key(enc)
-    cek = own.opening()[1]
+    content = content_encryption(enc)
+    cek = bytes(range(content.key_size))  # a random key makes a padding of one byte good, once in 256
+    own = Key.from_secret(cek, enc, kid="k")
     head = b64url_encode(json.dumps({"alg": "dir", "enc": enc, "kid": "k"}).encode())
     refusals = set()
     for ciphertext in (b"", bytes(15), bytes(16), bytes(17), bytes(32)):

@@ -181,6 +181,24 @@ def test_nobody_makes_what_nobody_reads() -> None:
             call()
 
 
+def test_what_is_empty_is_left_out_and_refused_where_it_is_not() -> None:
+    for own in (DIRECT, AGREED):
+        for text in (jwe_json.encrypt_flattened(own, b"secret"), jwe_json.encrypt_general([own], b"secret")):
+            assert "encrypted_key" not in text
+            assert "aad" not in text
+    made = json.loads(jwe_json.encrypt_flattened(DIRECT, b"secret"))
+    for name in ("encrypted_key", "aad", "protected", "iv", "tag"):
+        with pytest.raises(MalformedToken):
+            opened(made | {name: ""}, DIRECT)
+    with pytest.raises(ConfigurationError, match="aad"):
+        jwe_json.encrypt_flattened(AES, b"secret", aad=b"")
+
+
+def test_as_many_recipients_are_written_as_are_read() -> None:
+    most = [Recipient(AES, kid=False)] * MAX_RECIPIENTS
+    assert jwe_json.decrypt(jwe_json.encrypt_general(most, b"secret"), AES, limit=100_000).plaintext == b"secret"
+
+
 def test_limits_come_before_any_work() -> None:
     for text in ("[" * 100_000, "." * 5_000_000, json.dumps(document(x="A" * MAX_TOKEN))):
         with pytest.raises(MalformedToken, match="at most"):

@@ -210,6 +210,28 @@ def test_the_type_is_protected() -> None:
         jws_json.verify(typed, ONE, typ="y")
 
 
+def test_the_type_of_a_detached_signature_is_the_one_asked_for() -> None:
+    token = detached.sign(ONE, PAYLOAD, typ="x")
+    assert detached.verify(token, PAYLOAD, ONE, typ="x").header.typ == "x"
+    for typ in ("y", "at+jwt"):
+        with pytest.raises(WrongType):
+            detached.verify(token, PAYLOAD, ONE, typ=typ)
+    with pytest.raises(WrongType):
+        detached.verify(detached.sign(ONE, PAYLOAD), PAYLOAD, ONE, typ="x")
+
+
+def test_what_is_written_says_the_kid_and_is_encoded_unless_asked_otherwise() -> None:
+    for token in (jws.sign(ONE, PAYLOAD), detached.sign(ONE, PAYLOAD)):
+        head = header.parse(token.partition(".")[0].encode())
+        assert (head.kid, head.b64) == (ONE.kid, True)
+    for text in (FLAT, jws_json.sign_general([ONE], PAYLOAD)):
+        assert json.loads(text)["payload"] == b64(PAYLOAD)
+    assert json.loads(FLAT)["header"] == {"n": 1}
+    assert "header" not in ENTRY
+    without = jws_json.sign_flattened(Signatory(ONE, kid=False), PAYLOAD)
+    assert jws_json.verify(without, ONE).signatures[0].header.kid is None
+
+
 def test_an_unencoded_payload_is_read_only_where_that_is_understood() -> None:
     token = jws.sign(ONE, b"a b c", b64=False)
     assert token.split(".")[1] == "a b c"

@@ -128,6 +128,9 @@ def test_a_key_is_not_copied_by_accident_and_shows_no_secret(alg: str) -> None:
         for name, value in made.to_jwk(private=True).items()
         if name not in ("kty", "crv", "alg", "kid", "use", "e")
     ]
+    half = "secret" if made.algorithm.symmetric else "private"
+    assert repr(made) == f"<Key {made.alg} {half} kid='{made.kid}'>"
+    assert made.algorithm.symmetric or repr(made.public()) == f"<Key {made.alg} public kid='{made.kid}'>"
     shown = repr(made) + str(made) + f"{made}" + repr(KeySet([made])) + repr([made])
     assert not any(value[:8] in shown for value in hidden)
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from admit import Key
 from admit.errors import ConfigurationError, InvalidKey, UnsupportedAlgorithm
-from admit.jose import strength
+from admit.jose import jwk, strength
 from admit.jose.algorithms import ALGORITHMS
 from tests.helpers.edwards import P448, P25519, small_448, small_25519, spellings
 from tests.helpers.forge import b64, key
@@ -155,6 +155,27 @@ def test_a_short_modulus_is_refused(bits: int, alg: str) -> None:
 def test_an_exponent_that_is_small_even_or_huge_is_refused(e: int) -> None:
     with pytest.raises(InvalidKey):
         Key.from_jwk(rsa_jwk(modulus(), e))
+
+
+def test_an_exponent_of_more_than_64_bits_is_refused_in_a_pem_too() -> None:
+    n = key("RS256")._material[1].public_numbers().n
+    for e, good in ((2**64 - 1, True), (2**64 + 1, False), (2**2000 + 1, False), (65535, False), (65539, True)):
+        public = rsa.RSAPublicNumbers(e, n).public_key()
+        pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        for alg in ("RS256", "RSA-OAEP"):
+            if good:
+                assert Key.from_pem(pem, alg)
+            else:
+                with pytest.raises(InvalidKey, match="exponent"):
+                    Key.from_pem(pem, alg)
+
+
+def test_a_jwk_of_an_unknown_curve_or_parameter_set_is_an_invalid_key_wherever_it_is_read() -> None:
+    odd: list[object] = [None, 5, [], {}, "", "P-256", "ed25519"]
+    for value in odd:
+        for members in ({"kty": "OKP", "crv": value, "x": "AA"}, {"kty": "AKP", "alg": value, "pub": "AA"}):
+            with pytest.raises(InvalidKey):
+                jwk.read(members)
 
 
 def test_a_modulus_that_is_even_or_has_small_factors_is_refused() -> None:

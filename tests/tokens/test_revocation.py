@@ -95,7 +95,8 @@ def test_a_page_is_read_as_it_was_written() -> None:
         {"entries": [["sub", "AAAAAAAAAAAAAAAA", 1, 1]]},
         {"entries": [["jti", "AAAAAAAAAAAAAAAA", 1, 1, None, "?"]]},
         {"entries": [["jti", "AAAAAAAAAAAAAAAA", True, 1]]},
-        {"iss": "j"}, {"to": -1}, {"from": 3}, {"from": 1, "full": True}, {"iat": "1"}, {"feed": None},
+        {"iss": "j"}, {"to": -1}, {"from": 3}, {"from": 1, "full": True}, {"from": 3, "entries": []}, {"from": -1, "entries": []},
+        {"to": -1, "entries": []}, {"from": 1, "full": True, "entries": []}, {"iat": "1"}, {"feed": None},
     ],
 )  # fmt: skip
 def test_a_page_that_is_not_understood_whole_is_refused_whole(changes: dict[str, object]) -> None:

@@ -121,7 +121,7 @@ def decrypt(
     content = jwe.content_of(read[0].header, allowed, inflate=inflate)
     if len(read) > 1 and any(_is_direct(each.header) for each in read):
         raise MalformedToken("dir and ECDH-ES have one recipient only (RFC 7516 7.2.1)")
-    aad = b64url_decode(_text(members, "aad") or b"") if "aad" in members else None
+    aad = _optional(members, "aad")
     sealed = tuple(b64url_decode(_text(members, name, needed=True) or b"") for name in ("iv", "ciphertext", "tag"))
     bound = _bound(head or b"", aad)
     for index, key in _fitting(read, keys):
@@ -167,7 +167,6 @@ def _sealed(
     entries: list[dict[str, object]] = []
     for one in recipients:
         row, material = one.key.sealing()
-        jwe.chosen(row, content.name)
         own = {"alg": row.alg} | ({"kid": one.key.kid} if one.kid else {}) | jwe.further(one.header)
         cek, encrypted, needed = row.seal(row, material, content, cek, protected | shared | own)
         own |= needed
@@ -187,7 +186,9 @@ def _closed(
     compress: bool,
 ) -> dict[str, object]:
     """The members that recipients share."""
-    bound = _bound(head, None if aad is None else octets(aad, "aad"))
+    if aad is not None and not octets(aad, "aad"):
+        raise ConfigurationError("aad is left out where it is empty (RFC 7516 7.2.1)")
+    bound = _bound(head, aad)
     iv, ciphertext, tag = jwe.close(content, cek, plaintext, bound, compress=compress)
     parts = {"iv": iv, "ciphertext": ciphertext, "tag": tag} | ({} if aad is None else {"aad": aad})
     common: dict[str, object] = {"protected": head.decode()} | ({"unprotected": shared} if shared else {})
@@ -234,7 +235,7 @@ def _read(document: str | bytes, limit: int) -> tuple[dict[str, Any], list[dict[
 
 def _entry(head: bytes | None, shared: Mapping[str, Any], entry: Mapping[str, Any]) -> _Entry:
     header = headers.join(head, _joined(shared, _object(entry, "header")))
-    return _Entry(header, b64url_decode(_text(entry, "encrypted_key") or b""))
+    return _Entry(header, _optional(entry, "encrypted_key") or b"")
 
 
 def _fitting(read: Sequence[_Entry], keys: Key | KeySet | Sequence[Key | KeySet]) -> list[tuple[int, Key]]:
@@ -266,6 +267,13 @@ def _object(members: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(value, dict) or (name in members and not value):
         raise MalformedToken(f"{name} is an object, and left out where it is empty (RFC 7516 7.2.1)")
     return value
+
+
+def _optional(members: Mapping[str, Any], name: str) -> bytes | None:
+    text = _text(members, name)
+    if text == b"":
+        raise MalformedToken(f"{name} is left out where it is empty (RFC 7516 7.2.1)")
+    return None if text is None else b64url_decode(text)
 
 
 def _text(members: Mapping[str, Any], name: str, *, needed: bool = False) -> bytes | None:
