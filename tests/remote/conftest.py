@@ -45,6 +45,7 @@ class Issuer:
     def __init__(self) -> None:
         self.key, self.feed_key = Key.generate("ES256"), Key.generate("ES256")
         self.asked: Counter[str] = Counter()
+        self.posted: list[str] = []
         self.feed, self.entries, self.seq, self.iat_offset = "first", list[Entry](), 0, 0
         self.moved = threading.Event()
         issuer = self
@@ -54,6 +55,10 @@ class Issuer:
 
             def log_message(self, *args: object) -> None:
                 pass
+
+            def do_POST(self) -> None:
+                issuer.posted.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                self.do_GET()
 
             def do_GET(self) -> None:
                 path = urlsplit(self.path).path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args, overload
 
 import anyio.to_thread
 
@@ -12,10 +12,12 @@ from admit import clock as clocks
 from admit.clock import Clock, system_clock
 from admit.errors import ConfigurationError, ServiceUnreachable, Unavailable, shown
 from admit.jose.encoding import MAX_TOKEN
+from admit.remote.credentials import Credentials
 from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
+from admit.remote.introspection import Introspection
 from admit.remote.jwks import ALGORITHMS, STALE_IF_ERROR, JWKSClient
 from admit.remote.metadata import fetch_metadata
-from admit.remote.revocations import LIMIT, RevocationFeed
+from admit.remote.revocations import LIMIT, OnStale, RevocationFeed
 from admit.tokens import rules
 from admit.tokens.arguments import Unchecked, duration, must_be_a_clock
 from admit.tokens.kinds import ACCESS, Kind
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 
 _METADATA_AGE: Final = 86_400.0  # seconds
-_OWN: Final = {"revocations_uri": "/revocations", "revocations_jwks_uri": "/.well-known/revocations-jwks.json"}
-"""Admit's own members of the metadata, and where they point unless it says so."""
+_OWN: Final = {
+    "introspection_endpoint": "/introspect",
+    "revocations_uri": "/revocations",
+    "revocations_jwks_uri": "/.well-known/revocations-jwks.json",
+}
+"""Members of the metadata, and where they point at an Admit issuer unless it says so."""
 
 
 class RemoteIssuer:
@@ -41,7 +47,9 @@ class RemoteIssuer:
     "required" follows an Admit issuer's feed and refuses to judge without it; "none" for issuers that cannot cut
     tokens off early.
     algorithms: at most one for each key type and curve. max_revocation_age: of the feed's newest page. on_stale: what
-    then, "fail_closed" or "accept". stale_if_error: how long expired keys are believed while fetching fails. timeout:
+    then: "fail_closed" raises RevocationsUnavailable, "introspect" asks the issuer for each token (RFC 7662), "accept"
+    believes the old one and warns. client_id, client_secret: to ask with, and for a feed that wants them.
+    stale_if_error: how long expired keys are believed while fetching fails. timeout:
     seconds for one whole fetch. jwks_uri: where the issuer has no metadata. clock: seconds since 1970; now: a
     monotonic clock.
 
@@ -56,7 +64,9 @@ class RemoteIssuer:
         algorithms: Iterable[str] = ALGORITHMS,
         insecure_hosts: Iterable[str] = (),
         max_revocation_age: timedelta = LIMIT,
-        on_stale: Literal["fail_closed", "accept"] = "fail_closed",
+        on_stale: OnStale = "fail_closed",
+        client_id: str | None = None,
+        client_secret: str | None = None,
         stale_if_error: timedelta = STALE_IF_ERROR,
         timeout: float = TIMEOUT,
         jwks_uri: str | None = None,
@@ -69,8 +79,15 @@ class RemoteIssuer:
         must_be_a_clock(clock)
         if not duration(max_revocation_age, "max_revocation_age"):
             raise ConfigurationError("max_revocation_age is positive, such as timedelta(minutes=5)")
-        if on_stale not in ("fail_closed", "accept"):
-            raise ConfigurationError(f"on_stale is 'fail_closed' or 'accept', not {shown(on_stale)}")
+        if on_stale not in get_args(OnStale):
+            raise ConfigurationError(f"on_stale is 'fail_closed', 'introspect' or 'accept', not {shown(on_stale)}")
+        if on_stale == "introspect" and revocations == "none":
+            raise ConfigurationError("on_stale='introspect' is about the feed: it needs revocations='required'")
+        credentials = None
+        if client_id is not None or client_secret is not None:
+            credentials = Credentials(client_id or "", client_secret or "")
+        if on_stale == "introspect" and credentials is None:
+            raise ConfigurationError("on_stale='introspect' needs client_id and client_secret: issuers ask who asks")
         self.issuer = issuer
         self._fetcher = Fetcher(insecure_hosts=insecure_hosts, timeout=timeout, ssl_context=ssl_context)
         self._url = checked_url(issuer, self._fetcher.insecure_hosts)
@@ -92,6 +109,12 @@ class RemoteIssuer:
                 self._fetcher,
                 limit=max_revocation_age,
                 on_stale=on_stale,
+                introspection=Introspection(
+                    lambda: self._own("introspection_endpoint"), self._fetcher, credentials, now
+                )
+                if on_stale == "introspect" and credentials is not None
+                else None,
+                credentials=credentials,
                 clock=clock,
                 now=now,
             )

@@ -26,10 +26,14 @@ from admit.tokens.waiting import WouldWait
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from admit.remote.credentials import Credentials
     from admit.remote.fetch import Fetcher
+    from admit.remote.introspection import Introspection
     from admit.remote.jwks import JWKSClient
     from admit.tokens.claims import Claims
 
+OnStale = Literal["fail_closed", "introspect", "accept"]
+"""What becomes of tokens while the newest page is older than the limit."""
 LIMIT: Final = timedelta(seconds=300)
 """How long without news before nothing is judged: half the life of an access token."""
 _WAIT: Final = 25.0  # seconds of one long poll
@@ -47,8 +51,9 @@ class RevocationFeed:
 
     issuer: as its pages say. url: of the feed, a function. keys: those that sign the feed and nothing else. limit:
     how old the newest signed page may be before `check` raises RevocationsUnavailable. on_stale: "accept" takes
-    tokens unchecked from then on, but never before a first page was heard. clock: seconds since 1970. now: a
-    monotonic clock.
+    tokens by what was heard last, but never before a first page was heard; "introspect" asks the issuer for each token.
+    introspection: who asks then. credentials: for a feed that wants them. clock: seconds since 1970. now: a monotonic
+    clock.
 
     Age counts from the `iat` that the issuer signed, by this machine's clock, and from when the page was asked for,
     by the monotonic clock: neither a replayed page nor a clock that is set back makes it younger.
@@ -62,15 +67,24 @@ class RevocationFeed:
         fetcher: Fetcher,
         *,
         limit: timedelta = LIMIT,
-        on_stale: Literal["fail_closed", "accept"] = "fail_closed",
+        on_stale: OnStale = "fail_closed",
+        introspection: Introspection | None = None,
+        credentials: Credentials | None = None,
         wait: float = _WAIT,
         clock: Clock = system_clock,
         now: Clock = clock.monotonic,
     ) -> None:
         if limit <= timedelta():
             raise ConfigurationError("the limit of a revocation feed's age must be positive")
-        if on_stale not in ("fail_closed", "accept"):
-            raise ConfigurationError(f"on_stale is 'fail_closed' or 'accept', not {shown(on_stale)}")
+        if (on_stale == "introspect") is not (introspection is not None):
+            raise ConfigurationError("on_stale='introspect' and an introspection belong together")
+        self._introspection, self._credentials = introspection, credentials
+        self.ask = None if introspection is None else self._asked
+        """Called with a token and its claims where `check` raised RevocationsUnavailable: the issuer says whether it is good.
+
+        Raises RevokedToken, RevocationsUnavailable, or WouldWait where the caller may not wait. None unless chosen.
+        """
+        self._warned = float("-inf")
         self._issuer, self._url, self._keys, self._fetcher = issuer, url, keys, fetcher
         self._limit, self._accept, self._wait = limit.total_seconds(), on_stale == "accept", wait
         self._clock, self._now = clock, now
@@ -87,6 +101,11 @@ class RevocationFeed:
         if self._pid != os.getpid() or self._clock() >= self._until or self._now() >= self._until_now:
             self._catch_up()
         self._set.check(claims)
+
+    def _asked(self, token: str, claims: Claims[Any], /) -> None:
+        self._set.check(claims)  # old as it is: what was cut off stays so
+        assert self._introspection is not None  # noqa: S101 - `ask` is None otherwise
+        self._introspection.ask(token)
 
     @property
     def age(self) -> float | None:
@@ -127,11 +146,21 @@ class RevocationFeed:
                 return
             problem = "the newest page is too old"
         if self._accept and self._iat:
+            self._warn_of_accepting(problem)
             return
         heard = "never" if not self._iat else f"{self.age:.0f} s ago"
         raise RevocationsUnavailable(
             f"revocations last heard {heard}, at most {self._limit:.0f} s are allowed: {problem}", 2
         )
+
+    def _warn_of_accepting(self, problem: str) -> None:
+        now = self._now()
+        if not self._warned <= now < self._warned + _WARN_AFTER:
+            self._warned = now
+            log.warning(
+                "the revocation feed of %s is %.0f s old, and tokens are accepted all the same: %s",
+                shown(self._issuer, 200), self.age, problem,
+            )  # fmt: skip
 
     def _poll(self) -> float:
         try:
@@ -157,7 +186,9 @@ class RevocationFeed:
         params = {"wait": f"{self._wait:g}"}
         if since is not None:
             params |= {"since": str(since), "epoch": self._feed or ""}
-        answer = self._fetcher.get(self._url(), params=params, limit=MAX_PAGE, patience=self._wait).body.strip()
+        answer = self._fetcher.get(
+            self._url(), params=params, credentials=self._credentials, limit=MAX_PAGE, patience=self._wait
+        ).body.strip()
         try:
             try:
                 return Page.read(answer, self._keys.current(), self._issuer)

@@ -71,6 +71,7 @@ def create_context(
     *,
     followers: int = 1000,
     followers_per_address: int = 64,
+    feed_readers: str = "anyone",
     cookies: Cookies | None = None,
     cors: Cors | None = None,
     metrics_from: Sequence[str] = LOOPBACK,
@@ -80,7 +81,7 @@ def create_context(
     if cookies is not None:
         require_same_scheme(cookies, service.issuer)
     calls = AsyncTokenService(service)
-    feed = Feed(service, calls, at_most=followers, per_address=followers_per_address)
+    feed = Feed(service, calls, at_most=followers, per_address=followers_per_address, readers=feed_readers)
     return Context(
         service=service,
         calls=calls,
@@ -101,6 +102,7 @@ def create_app(
     trusted_proxies: Sequence[str] = (),
     followers: int = 1000,
     followers_per_address: int = 64,
+    feed_readers: str = "anyone",
     cookies: Cookies | None = None,
     cors_origins: Sequence[str] = (),
     metrics_from: Sequence[str] = LOOPBACK,
@@ -110,6 +112,7 @@ def create_app(
 
     trusted_proxies: networks (CIDR) of the proxies that terminate TLS; then every request comes through one of them.
     followers, followers_per_address: how many requests may wait for the revocation feed, in all and from one address.
+    feed_readers: "anyone", or "clients", who then authenticate.
     metrics_from: networks whose requests see /metrics. siblings: the other workers, whose metrics are told too.
     cookies: pages of these origins get their tokens in cookies. cors_origins: pages of these, and of those, may read the
     answers. Raises ConfigurationError for what is no network or no origin.
@@ -118,6 +121,7 @@ def create_app(
         service,
         followers=followers,
         followers_per_address=followers_per_address,
+        feed_readers=feed_readers,
         cookies=cookies,
         cors=make_cors(cookies, cors_origins),
         metrics_from=metrics_from,

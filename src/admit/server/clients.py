@@ -68,6 +68,17 @@ def required_credentials(request: Request, parameters: Parameters) -> tuple[str,
     return found.client_id, found.client_secret
 
 
+def basic_credentials(request: Request) -> Credentials:
+    """A client's id and secret from the Authorization header, for GET, whose parameters all stand in the URL.
+
+    Raises InvalidClient where there are none.
+    """
+    authorization = header(request, "authorization")
+    if authorization is None:
+        raise InvalidClient("the client did not authenticate")
+    return _basic(authorization)
+
+
 def bearer(request: Request, verifier: Verifier[Any]) -> Claims[Any]:
     """The verified claims of the request's access token, which must belong to a user's own first-party session.
 

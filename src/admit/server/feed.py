@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
-from admit.errors import TooManyRequests
+from admit.errors import ConfigurationError, TooManyRequests, shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -19,16 +19,27 @@ if TYPE_CHECKING:
     from admit.service.aio import AsyncTokenService
     from admit.service.facade import TokenService
 
+READERS: Final = ("anyone", "clients")
 MAX_WAIT: Final = 25.0
 """Seconds: under the 30 s after which a verifier warns, and under the usual 60 s of proxies."""
 
 
 class Feed:
-    """Answers one service's followers. at_most, per_address: how many may wait at once, in all and from one address."""
+    """Answers one service's followers. at_most, per_address: how many may wait at once, in all and from one address.
+    readers: who may follow, one of READERS."""
 
     def __init__(
-        self, service: TokenService, calls: AsyncTokenService, *, at_most: int = 1000, per_address: int = 64
+        self,
+        service: TokenService,
+        calls: AsyncTokenService,
+        *,
+        at_most: int = 1000,
+        per_address: int = 64,
+        readers: str = "anyone",
     ) -> None:
+        if readers not in READERS:
+            raise ConfigurationError(f"feed_readers is one of {', '.join(READERS)}, not {shown(readers)}")
+        self.readers = readers
         self._service, self._calls = service, calls
         self._at_most, self._per_address = at_most, per_address
         self._by_address: Counter[str] = Counter()

@@ -231,7 +231,7 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
     },
     ("GET", "/revocations"): {
         "summary": "What was cut off early, signed; a long poll where `since` is the newest",
-        "security": [],
+        "security": [{}, {"client": []}],  # a setting says which
         "parameters": [
             _query("since", "The sequence number already known; without it, everything.", _NUMBERS),
             _query("epoch", "The feed that number belongs to; with another one, everything.", {"type": "string"}),
@@ -239,7 +239,9 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
                 "wait", "Seconds to wait for news; at most 25, the default.", {"type": "string", "pattern": _SECONDS}
             ),
         ],
-        "responses": _answers({"200": _ok("A JWS of type revocations+jwt.", {}, "application/jwt")}, "400", "429"),
+        "responses": _answers(
+            {"200": _ok("A JWS of type revocations+jwt.", {}, "application/jwt")}, "400", "401", "429"
+        ),
     },
     ("GET", "/status-lists"): {
         "summary": "Where the status lists are (draft-ietf-oauth-status-list 9.3); none unless the service publishes them",

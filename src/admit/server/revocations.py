@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from admit.server.clients import basic_credentials
 from admit.server.errors import NO_STORE
 from admit.server.feed import MAX_WAIT
 from admit.server.parsing import read_query
@@ -23,8 +24,11 @@ async def revocations(context: Context, request: Request) -> Response:
     """The feed after `since`, at once where there is news, else within `wait` seconds; every answer is signed anew.
 
     Without since, or with the epoch of another feed, the whole list comes at once. A proxy that cached one would hide
-    what was revoked since, hence no-store; and never a 304, for only the signed iat renews freshness.
+    what was revoked since, hence no-store; and never a 304, for only the signed iat renews freshness. Where `feed_readers` is
+    "clients", a confidential client authenticates by Basic.
     """
+    if context.feed.readers == "clients":
+        await context.calls.clients.authenticate(*basic_credentials(request))
     query = read_query(request)
     since, epoch, wait = query.number("since"), query.optional("epoch"), query.seconds("wait")
     if since is not None:

@@ -25,6 +25,7 @@ from admit.server import logs
 from admit.server.app import create_app, make_cors
 from admit.server.cookies import require_same_scheme
 from admit.server.drain import GRACEFUL_SECONDS, Server
+from admit.server.feed import READERS
 from admit.server.proxy import parse_networks
 from admit.server.siblings import Siblings
 from admit.server.workers import Supervisor, WorkerFailed
@@ -88,6 +89,8 @@ def check(settings: Settings) -> None:
         raise CannotServe("unsafe", f"workers is a number from 1 to {MOST_WORKERS}")
     if settings.workers > 1 and not hasattr(os, "fork"):
         raise CannotServe("unsafe", "several workers need a system that can fork")
+    if settings.feed_readers not in READERS:
+        raise CannotServe("unsafe", f"feed_readers is one of {', '.join(READERS)}")
     if not settings.audience:
         raise CannotServe("unsafe", "at least one audience is needed: a token for nobody would be for anybody")
     if settings.issuer:
@@ -198,6 +201,7 @@ def _serve(
             trusted_proxies=settings.trusted_proxy,
             followers=settings.followers,
             followers_per_address=settings.followers_per_address,
+            feed_readers=settings.feed_readers,
             metrics_from=settings.metrics_from,
             siblings=siblings,
             cookies=settings.cookies,

@@ -53,6 +53,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     followers: int = 1000
     followers_per_address: int = 64
+    feed_readers: str = "anyone"
     metrics_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     workers: int = 1
     log_level: str = "warning"
@@ -133,6 +134,7 @@ HELP: Final = {
     "cors_origins": "the origins of other pages that may read the answers",
     "followers": "requests that may wait for the revocation feed at once",
     "followers_per_address": "of them, from one address",
+    "feed_readers": "who may follow the revocation feed: anyone, or clients, who then authenticate",
     "metrics_from": "the network (CIDR) that may read /metrics, by default loopback",
     "workers": "how many processes serve; SIGHUP replaces them one after the other",
     "log_level": "what to log: debug, info (each request too), warning or error",

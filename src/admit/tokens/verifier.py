@@ -56,7 +56,11 @@ class KeySource(Protocol):
 
 
 class Revocations(Protocol):
-    """What was cut off before its expiry."""
+    """What was cut off before its expiry.
+
+    One that can ask about a single token has `ask(token, claims)`, too: called where `check` raised
+    RevocationsUnavailable, it returns None where the token is good, or raises.
+    """
 
     def check(self, claims: Claims[Any], /) -> None:
         """Raise RevokedToken, or RevocationsUnavailable where the answer would be too old to be believed."""
@@ -164,6 +168,7 @@ class Verifier(Generic[E]):
         self._extra = extra
         self._registered = kind.registered if kind.names else None
         self._revoked: Callable[[Claims[Any]], object] | None = None if revocations is None else revocations.check
+        self._ask: Callable[[str, Claims[Any]], object] | None = getattr(revocations, "ask", None)
         if cache:
             require_immutable(extra) if extra is not None else None
         self._cache_size = cache
@@ -195,8 +200,13 @@ class Verifier(Generic[E]):
                 except InvalidToken:
                     cache.drop(token)
                     raise
-                if self._revoked is not None and self._revoked(known) is not None:
-                    raise _answered()
+                if self._revoked is not None:
+                    try:
+                        answered = self._revoked(known)
+                    except RevocationsUnavailable:
+                        answered = self._asked(token, known)
+                    if answered is not None:
+                        raise _answered()
                 return known
 
         # 1. Size, alphabet, three parts.
@@ -229,8 +239,13 @@ class Verifier(Generic[E]):
         claims = Claims(registered, extra, kid, payload)
 
         # 7. Revocation, last: it is the only answer that can change while the token lives.
-        if self._revoked is not None and self._revoked(claims) is not None:
-            raise _answered()
+        if self._revoked is not None:
+            try:
+                answered = self._revoked(claims)
+            except RevocationsUnavailable:
+                answered = self._asked(token, claims)
+            if answered is not None:
+                raise _answered()
 
         if snapshot.cache is not None and type(token) is str:
             snapshot.cache.put(token, claims)
@@ -257,6 +272,12 @@ class Verifier(Generic[E]):
     def cache(self) -> TokenCache[E] | None:
         """The cache of verified tokens under the current keys, for its counters; None without one."""
         return None if self._snapshot is None else self._snapshot.cache
+
+    def _asked(self, token: str | bytes, claims: Claims[Any]) -> object:
+        """In an `except` clause: whoever can be asked about a single token is."""
+        if self._ask is None:
+            raise
+        return self._ask(token if isinstance(token, str) else token.decode("ascii"), claims)
 
     def _renewed(self, keys: KeySet) -> _Snapshot[E]:
         snapshot: _Snapshot[E] = _Snapshot(keys, {}, TokenCache(self._cache_size) if self._cache_size else None)

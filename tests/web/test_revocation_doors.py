@@ -1,0 +1,178 @@
+"""Both doors in front of a followed issuer, over real sockets: 401 once a token is cut off, 503 while nobody can know."""
+
+# No postponed annotations here: FastAPI resolves those of its handlers.
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Annotated, Any, NamedTuple
+
+import httpx2
+import pytest
+import uvicorn
+from fastapi import FastAPI, Security
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from admit import Claims, Verifier
+from admit.remote.issuer import RemoteIssuer
+from admit.web.fastapi import Bearer
+from admit.web.starlette import BearerMiddleware, claims_of
+from tests.server.conftest import Served, end
+
+
+class Issuer(NamedTuple):
+    served: Served
+    client_id: str
+    client_secret: str
+
+    def tokens(self) -> dict[str, Any]:
+        return self.served.login()
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
+    """A service whose feed only its clients may follow."""
+    import json
+
+    served = Served(tmp_path_factory.mktemp("doors") / "admit", ("--feed-readers", "clients"))
+    with ExitStack() as stack:
+        stack.callback(served.http.close)
+        stack.callback(end, served)
+        served.start()
+        served.add_user()
+        added = json.loads(served.admin("clients", "add", "orders-api", "--audience", "orders", "--json"))
+        yield Issuer(served, added["client_id"], added["client_secret"])
+
+
+def starlette_app(verifier: Verifier[None]) -> Any:
+    async def who(request: Request) -> Response:
+        return PlainTextResponse(claims_of(request).sub)
+
+    return Starlette(routes=[Route("/", who)], middleware=[Middleware(BearerMiddleware, verifier=verifier)])
+
+
+def fastapi_app(verifier: Verifier[None]) -> Any:
+    bearer, app = Bearer(verifier), FastAPI()
+
+    @app.get("/")
+    async def who(claims: Annotated[Claims[None], Security(bearer)]) -> str:
+        return claims.sub
+
+    return app
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def follow(issuer: Issuer, **more: Any) -> RemoteIssuer:
+    return RemoteIssuer(
+        issuer.served.url,
+        revocations="required",
+        client_id=issuer.client_id,
+        client_secret=issuer.client_secret,
+        timeout=5.0,
+        **more,
+    )
+
+
+DOORS = pytest.mark.parametrize("door", [starlette_app, fastapi_app])
+
+
+def get(url: str, tokens: dict[str, Any]) -> httpx2.Response:
+    return httpx2.get(url, headers={"Authorization": f"Bearer {tokens['access_token']}"}, trust_env=False, timeout=30)
+
+
+@DOORS
+def test_a_token_is_good_then_cut_off_then_nobody_can_know(issuer: Issuer, door: Any) -> None:
+    wall = [0.0]
+    ended, other = issuer.tokens(), issuer.tokens()
+    remote = follow(issuer, clock=lambda: time.time() + wall[0], max_revocation_age=timedelta(minutes=2))
+    with serving(door(remote.verifier(audience="orders", max_lifetime=timedelta(hours=1)))) as url, remote:
+        assert get(url, ended).status_code == get(url, other).status_code == 200
+        issuer.served.post("/logout", refresh_token=ended["refresh_token"])
+        ends = time.monotonic() + 20
+        while (answer := get(url, ended)).status_code == 200:
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+        assert (answer.status_code, answer.headers["WWW-Authenticate"].startswith("Bearer ")) == (401, True)
+        assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+        assert get(url, other).status_code == 200
+        wall[0] = 200  # the newest page is too old by now, and every one that comes
+        for tokens in (ended, other):
+            answer = get(url, tokens)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+            assert "WWW-Authenticate" not in answer.headers
+
+
+@DOORS
+def test_a_door_that_asks_instead_lets_in_and_refuses_as_the_service_says(issuer: Issuer, door: Any) -> None:
+    wall = [0.0]
+    ended, other = issuer.tokens(), issuer.tokens()
+    remote = follow(issuer, on_stale="introspect", clock=lambda: time.time() + wall[0])
+    with remote:
+        wall[0] = 400
+        issuer.served.post("/logout", refresh_token=ended["refresh_token"])
+        with serving(door(remote.verifier(audience="orders", max_lifetime=timedelta(hours=1)))) as url:
+            assert get(url, other).status_code == 200
+            assert get(url, ended).status_code == 401
+
+
+def test_a_feed_for_clients_refuses_everybody_else(issuer: Issuer) -> None:
+    url = issuer.served.url + "/revocations"
+    good, wrong = (issuer.client_id, issuer.client_secret), (issuer.client_id, "wrong")
+    assert httpx2.get(url, auth=good, trust_env=False).status_code == 200
+    for answer in (
+        httpx2.get(url, trust_env=False),
+        httpx2.get(url, auth=wrong, trust_env=False),
+        httpx2.get(url, headers={"Authorization": "Bearer x"}, trust_env=False),
+        httpx2.get(url, params={"client_id": good[0], "client_secret": good[1]}, trust_env=False),
+        httpx2.get(url, params={"client_id": "first-party"}, trust_env=False),
+    ):
+        assert answer.status_code in (400, 401)
+        assert "revocations" not in answer.headers["Content-Type"]
+
+
+def test_an_event_loop_never_waits_for_the_issuer(issuer: Issuer) -> None:
+    tokens = issuer.tokens()
+
+    async def main() -> tuple[float, str]:
+        slowest, ended = 0.0, False
+
+        async def heartbeat() -> None:
+            nonlocal slowest
+            while not ended:
+                begun = time.thread_time()
+                before = time.monotonic()
+                await asyncio.sleep(0.01)
+                # What this thread worked meanwhile is not waiting.
+                slowest = max(slowest, time.monotonic() - before - 0.01 - (time.thread_time() - begun))
+
+        beating = asyncio.create_task(heartbeat())
+        async with follow(issuer) as remote:
+            sub = remote.verifier(audience="orders").verify(tokens["access_token"]).sub
+            await asyncio.sleep(0.5)
+        ended = True
+        await beating
+        return slowest, sub
+
+    slowest, sub = asyncio.run(main())
+    assert sub
+    assert slowest < 5  # the feed's own long poll lasts 25 s, a blocked loop as long
