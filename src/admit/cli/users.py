@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
+from pathlib import Path as PathType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from admit.cli.exits import Exit, Stop
 from admit.cli.group import Group
 from admit.cli.output import for_people, json_option, note, print_json
 from admit.cli.password import password_options, read_password
 from admit.cli.store import GROUP, found, print_table, service_of, where
+from admit.cli.user_file import row_of, with_progress
+from admit.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +42,38 @@ def add_user(
         click.echo(user.id)
     else:
         print_json(asdict(user))
+
+
+@users.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=PathType))
+@where
+@json_option
+def import_users(file: Path, as_json: bool, config: Path | None, **flags: Any) -> None:
+    """Add the users of FILE, with the password hashes that Django, Werkzeug or passlib made.
+
+    JSON lines, or CSV whose first line names the columns: name (or username), and password_hash (or password). Users who
+    are there already stay as they are, so that an import cut short can be run again; a line that cannot be used is
+    told on stderr, and the others are imported. Each hash is replaced by Argon2id when its user next logs in.
+    """
+    counts = Counter[str]()
+    with service_of(config, flags) as service:
+        for number, row in with_progress(file):
+            try:
+                name, stored = row_of(row)
+                taken = service.users.find(name) is not None
+                if not taken:
+                    service.users.add(name, password_hash=stored)
+                counts["there already" if taken else "added"] += 1
+            except InvalidRequest as error:
+                counts["refused"] += 1
+                note(f"line {number}: {error}")
+    told = {name: counts[name] for name in ("added", "there already", "refused")}
+    if for_people(as_json):
+        click.echo(", ".join(f"{count} {name}" for name, count in told.items()))
+    else:
+        print_json({name.replace(" ", "_"): count for name, count in told.items()})
+    if counts["refused"]:
+        raise Stop("", Exit.USAGE)
 
 
 @users.command("list")

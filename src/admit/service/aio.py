@@ -256,9 +256,9 @@ class AsyncUsers:
     def __init__(self, users: Users, threads: _Threads) -> None:
         self._users, self._threads = users, threads
 
-    async def add(self, name: str, password: str) -> User:
+    async def add(self, name: str, password: str | None = None, *, password_hash: str | None = None) -> User:
         """See Users.add."""
-        return await self._threads.hash("", self._users.add, name, password)
+        return await self._threads.hash("", self._users.add, name, password, password_hash=password_hash)
 
     async def list(self, after: str = "", limit: int = 100) -> list[User]:
         """See Users.list."""

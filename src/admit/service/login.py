@@ -39,7 +39,8 @@ def login(
     granted = clients.granted_scope(client.scopes, scope)
     meant_for = clients.granted_audience(client, audience)
 
-    attempt = throttle.admitted(core, "name " + (accounts.normalized(name) or name[:_NAME]), note(address))
+    spelled = accounts.normalized(name) or name[:_NAME]
+    attempt = throttle.admitted(core, f"name {spelled}", note(address))
     # The epoch is read before the password is looked at, and compared under lock in the inserting transaction: whatever
     # cuts the user off in between wins.
     found = core.users.find(name)
@@ -49,7 +50,7 @@ def login(
     sub = None if disabled else found
     with core.turns.turn(throttle.network(note(address))):
         attempt = throttle.count(core, attempt, found)
-        right = core.users.check(sub, password)
+        right = _right(core, spelled, found, disabled, password)
     if not right or sub is None:
         # For nobody, too: the time of a commit would tell who exists.
         core.write(lambda tx: audit.record(tx, "login.failed", sub=found, client_id=client.id, address=note(address)))
@@ -141,6 +142,13 @@ def user_claims(core: Core, sub: str) -> dict[str, object]:
 def note(text: str) -> str:
     """A description as it is stored: short, and nothing that a terminal or a database would choke on."""
     return "".join(character for character in text[:_NOTE] if character.isprintable())
+
+
+def _right(core: Core, name: str, found: str | None, disabled: bool, password: str) -> bool:
+    if isinstance(core.users, accounts.BuiltInUsers):
+        decoy = throttle.digest(core, "decoy", name)
+        return core.users.judge(found, password, decoy=decoy, renew=not disabled)
+    return core.users.check(None if disabled else found, password)
 
 
 def _client(core: Core, client_id: str) -> Client | None:

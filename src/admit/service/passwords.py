@@ -9,11 +9,13 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from admit.errors import InvalidRequest
+from admit.service import hashes
 from admit.service.common_passwords import is_common
 
 if TYPE_CHECKING:
     from admit.service.login_policy import LoginPolicy
 
+_OWN: Final = "$argon2id$"
 LONGEST: Final = 1024  # bytes: enough for any passphrase, too few to make hashing slow
 # Of 256 random bits that nobody kept: checked for users who do not exist, so that they take as long as those who do.
 _NOBODY: Final = "$argon2id$v=19$m={},t={},p={}$SVnJ4LaRLJ3uVLZNZZ1bXg$TO/sf0t2eJNREJ1t9zliuWgnMPiWJ7y5EMTK0KrjDBE"
@@ -50,6 +52,8 @@ class Passwords:
 
     def check(self, stored: str | None, password: str) -> bool:
         """Whether the password is the stored one; None stands for nobody, takes as long, and is never right."""
+        if stored is not None and not stored.startswith(_OWN):
+            return hashes.check(stored, password)
         prepared = _prepared(password)
         try:
             right = self._hasher.verify(stored or self.nobody, prepared or b"\0")
@@ -58,8 +62,8 @@ class Passwords:
         return right and stored is not None and prepared is not None
 
     def outdated(self, stored: str) -> bool:
-        """Whether a hash was made with other parameters than today's."""
-        return self._hasher.check_needs_rehash(stored)
+        """Whether a hash was made with other parameters than today's, or by another system."""
+        return not stored.startswith(_OWN) or self._hasher.check_needs_rehash(stored)
 
 
 def _prepared(password: str) -> bytes | None:

@@ -141,10 +141,9 @@ def admitted(core: Core, account: str, address: str) -> Attempt:
 
     account: what is to be guessed, whether it exists or not. address: where the caller is; "" counts for nobody else.
     """
-    secret = core.follower.view().secrets.throttle
     near = network(address)
     parts = {"pair": (account, near), "address": (near,), "user": (account,), "known": (account, near)}
-    ids = {kind: _digest(secret, kind, *values) for kind, values in parts.items() if near or kind != "address"}
+    ids = {kind: digest(core, kind, *values) for kind, values in parts.items() if near or kind != "address"}
     found, now = core.read(lambda tx: (_read(tx, ids.values()), tx.now))
     known = _living(found.get(ids["known"]), now)
     attempt = Attempt(ids=ids, known=known, address=address, written={})
@@ -204,7 +203,7 @@ def second_factor(core: Core, sub: str) -> str:
 
     The password was right, so that no address is spared but that which waits. Raises TooManyRequests.
     """
-    row = _digest(core.follower.view().secrets.throttle, "second", sub)
+    row = digest(core, "second", sub)
 
     def change(tx: Tx) -> int:
         found = _living(_locked(tx, [row]).get(row), tx.now)
@@ -240,6 +239,11 @@ _SLOWED: Final = {
     "address": "many users from one address",
     "user": "one user from many addresses",
 }
+
+
+def digest(core: Core, *parts: str) -> str:
+    """What stands for these words in this service, and nowhere else; it looks like an id."""
+    return _digest(core.follower.view().secrets.throttle, *parts)
 
 
 def _digest(secret: bytes, *parts: str) -> str:
