@@ -43,6 +43,7 @@ CODES = {
     "InvalidScope": "invalid_scope",
     "InvalidTarget": "invalid_target",
     "TooManyRequests": "temporarily_unavailable",
+    "MfaRequired": "mfa_required",
     "Unavailable": "temporarily_unavailable",
     "KeysUnavailable": "keys_unavailable",
     "RevocationsUnavailable": "revocations_unavailable",

@@ -23,7 +23,7 @@
     |-- ForeignOrigin               cookies that another site's page sent along, maybe (CSRF): HTTP 403
     |-- OAuthError                  a refused request to the token service: RFC 6749 5.2
     |   |-- InvalidRequest  InvalidClient  InvalidGrant  UnauthorizedClient
-    |   `-- UnsupportedGrantType  InvalidScope  InvalidTarget  TooManyRequests
+    |   `-- UnsupportedGrantType  InvalidScope  InvalidTarget  TooManyRequests  MfaRequired
     `-- Unavailable                 try again later, nothing was judged: HTTP 503
         |-- KeysUnavailable         no verification keys could be had
         |-- RevocationsUnavailable  the revocation feed is older than its limit
@@ -224,6 +224,14 @@ class InvalidGrant(OAuthError):
 
     code = "invalid_grant"
     public = "the credentials or the refresh token are not valid"
+
+
+class MfaRequired(OAuthError):
+    """The password was right, and the user has a second factor: log in again with its code as `otp`."""
+
+    code = "mfa_required"
+    public = "a second factor is needed"
+    status = 401
 
 
 class UnauthorizedClient(OAuthError):

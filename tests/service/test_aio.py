@@ -13,6 +13,7 @@ from admit.service.accounts import Users
 from admit.service.clients import Clients
 from admit.service.facade import TokenService
 from admit.service.keys import Keys
+from admit.service.totp import Totp
 from tests.service.conftest import PASSWORD
 
 PAIRS = [
@@ -20,6 +21,7 @@ PAIRS = [
     (Users, aio.AsyncUsers),
     (Clients, aio.AsyncClients),
     (Keys, aio.AsyncKeys),
+    (Totp, aio.AsyncTotp),
 ]
 
 

@@ -34,6 +34,7 @@ ROW = Row(
     idle_until=T + 10 * RETRY,
     expires_at=T + 10 * RETRY,
     auth_time=T,
+    auth_method="pwd",
     ended_at=None,
     status_idx=None,
     user_epoch=3,

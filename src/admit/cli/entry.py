@@ -16,6 +16,8 @@ EXTRAS: Final = {
     "sqlalchemy": "service",
     "alembic": "service",
     "argon2": "service",
+    "pyotp": "service",
+    "segno": "service",
     "zxcvbn": "service",
     "anyio": "service",
     "starlette": "server",

@@ -14,6 +14,7 @@ import httpx2
 
 from admit import clock
 from admit.cli.exits import Exit, Stop
+from admit.cli.input import prompt
 from admit.cli.output import note, safe, write_file
 from admit.cli.password import password_options, read_password
 from admit.cli.times import relative
@@ -32,6 +33,7 @@ _print = click.option("--print", "show", is_flag=True, help="print the access to
 @click.option("--user", required=True, help="the user's name")
 @click.option("--scope", help="scopes, separated by spaces")
 @click.option("--audience", help="whom the token is for")
+@click.option("--otp", help="the code of the second factor, used up at once; asked for where it is needed")
 @password_options
 @_tokens
 @_print
@@ -40,6 +42,7 @@ def login(
     user: str,
     scope: str | None,
     audience: str | None,
+    otp: str | None,
     password_stdin: bool,
     password_env: str | None,
     tokens: Path | None,
@@ -52,8 +55,15 @@ def login(
         "password": read_password(password_stdin, password_env),
         "scope": scope,
         "audience": audience,
+        "otp": otp,
     }
-    answer = _post(f"{base}/login", {name: value for name, value in wanted.items() if value})
+    form = {name: value for name, value in wanted.items() if value}
+    try:
+        answer = _post(f"{base}/login", form)
+    except _Refused as refused:
+        if refused.error != "mfa_required" or otp:
+            raise
+        answer = _post(f"{base}/login", form | {"otp": prompt("code")})
     _keep(_path(tokens), base, answer, show)
 
 
@@ -97,6 +107,14 @@ def _base(url: str) -> str:
     return url.rstrip("/")
 
 
+class _Refused(Stop):
+    """The service refused; `error` is its code."""
+
+    def __init__(self, message: str, code: Exit, error: str) -> None:
+        super().__init__(message, code)
+        self.error = error
+
+
 def _post(url: str, form: dict[str, str]) -> dict[str, Any]:
     try:
         response = httpx2.post(url, data=form, timeout=_SECONDS)
@@ -108,9 +126,8 @@ def _post(url: str, form: dict[str, str]) -> dict[str, Any]:
     if response.is_success:
         return body
     code = Exit.NETWORK if response.status_code in (429, 503) or response.status_code >= 500 else Exit.REFUSED
-    raise Stop(
-        f"refused: {safe(str(body.get('error_description') or body.get('error') or response.status_code))[:200]}", code
-    )
+    error = str(body.get("error") or response.status_code)
+    raise _Refused(f"refused: {safe(str(body.get('error_description') or error))[:200]}", code, error)
 
 
 def _keep(path: Path, url: str, answer: dict[str, Any], show: bool) -> None:

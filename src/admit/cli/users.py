@@ -14,6 +14,7 @@ from admit.cli.group import Group
 from admit.cli.output import for_people, json_option, note, print_json
 from admit.cli.password import password_options, read_password
 from admit.cli.store import GROUP, found, print_table, service_of, where
+from admit.cli.totp import totp
 from admit.cli.user_file import row_of, with_progress
 from admit.errors import InvalidRequest
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 @click.group(cls=Group, context_settings=GROUP)
 def users() -> None:
     """The service's own users."""
+
+
+users.add_command(totp)
 
 
 @users.command("add")

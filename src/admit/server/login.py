@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from admit.errors import InvalidGrant
+from admit.errors import InvalidGrant, MfaRequired
 from admit.server.cookies import forgotten, is_from_page, read_refresh_token
 from admit.server.errors import NO_STORE, REALM, refusal
 from admit.server.parsing import header, read_body
@@ -21,7 +21,11 @@ _MAX_DEVICE = 200
 
 
 async def login(context: Context, request: Request) -> Response:
-    """A new session for a name and a password; a wrong name and a wrong password are answered alike."""
+    """A new session for a name and a password; a wrong name and a wrong password are answered alike.
+
+    Where the user has a second factor, the right password alone is answered by mfa_required: ask for the code, and send
+    all three. Nothing is kept in between.
+    """
     parameters = await read_body(request, json=True)
     by_page = is_from_page(context, request)  # before the password is looked at: no other site's page learns anything
     name, password = parameters.required("username"), parameters.required("password")
@@ -34,8 +38,9 @@ async def login(context: Context, request: Request) -> Response:
             scope=parameters.optional("scope"),
             device=device[:_MAX_DEVICE],
             address=address(request),
+            otp=parameters.optional("otp"),
         )
-    except InvalidGrant as error:
+    except (InvalidGrant, MfaRequired) as error:
         # 401, with a scheme that opens no dialog in a browser; RFC 6749's own endpoint answers invalid_grant with 400
         return refusal(401, error.code, error.public, {"WWW-Authenticate": f"Bearer {REALM}"})
     return granted(context, pair, in_cookies=by_page)

@@ -154,6 +154,7 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
                 {
                     "username": _text("The user's name."),
                     "password": _text("The password.", format="password"),
+                    "otp": _text("A code of the second factor, or a recovery code: where the answer was mfa_required."),
                     "device": _text("What to call this session in the list of sessions."),
                     **_WANTED,
                 },

@@ -112,7 +112,7 @@ class Users:
 
     def get(self, sub: str) -> User | None:
         """The user of that id."""
-        return self._one(select(users).where(users.c.id == sub)) if _possible(sub) else None
+        return self._one(select(users).where(users.c.id == sub)) if possible(sub) else None
 
     def find(self, name: str) -> User | None:
         """The user of that name, however it is spelled."""
@@ -133,7 +133,7 @@ class Users:
             audit.record(tx, "user.enabled", sub=sub)
             return True
 
-        if not _possible(sub) or not self._core.write(change):
+        if not possible(sub) or not self._core.write(change):
             raise InvalidRequest("there is no user of that id")
 
     def set_password(self, sub: str, password: str) -> None:
@@ -168,7 +168,7 @@ def raise_epoch(tx: Tx, sub: str, own_users: bool, event: str, *, disable: bool 
     Login locks the same row in the transaction that inserts its session, so none can slip past. Raises InvalidRequest
     for a subject that is nobody's.
     """
-    if not _possible(sub):
+    if not possible(sub):
         raise InvalidRequest("there is no user of that id")
     values = {"epoch": users.c.epoch + 1} | ({"disabled_at": tx.now} if disable else {})
     epoch = tx.execute(update(users).where(users.c.id == sub).values(values).returning(users.c.epoch)).scalar()
@@ -188,6 +188,11 @@ def lock(tx: Tx, sub: str) -> int | None:
     return tx.execute(select(users.c.epoch).where(users.c.id == sub).with_for_update()).scalar()
 
 
+def name_of(tx: Tx, sub: str) -> str | None:
+    """The user's name; None for nobody, and for an application's own user."""
+    return tx.execute(select(users.c.name).where(users.c.id == sub)).scalar()
+
+
 def add_row(tx: Tx, sub: str, epoch: int, disabled_at: int | None = None) -> None:
     """The row that Admit keeps of an application's own user."""
     tx.execute(insert(users), [{"id": sub, "epoch": epoch, "disabled_at": disabled_at, "created_at": tx.now}])
@@ -201,7 +206,7 @@ def standing(tx: Tx, sub: str) -> tuple[int, bool]:
 
 def check_own_id(sub: str) -> None:
     """Raise ConfigurationError for an id that an application's table must not give a user."""
-    if not _possible(sub) or sub.startswith(PREFIX):
+    if not possible(sub) or sub.startswith(PREFIX):
         raise ConfigurationError(
             f"a user id has 1 to {_LONGEST} printable characters and does not begin with {PREFIX!r}"
         )
@@ -225,7 +230,8 @@ def normalized(name: str) -> str | None:
     return text if unicodedata.normalize("NFKC", text) == text and len(text) <= _LONGEST else None
 
 
-def _possible(sub: str) -> bool:
+def possible(sub: str) -> bool:
+    """Whether it can be a user's id."""
     return isinstance(sub, str) and 0 < len(sub) <= _LONGEST and sub.isprintable()
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         User,
     )
     from admit.service.session_policy import SessionPolicy
+    from admit.service.totp import Enrolment, Totp
     from admit.tokens.verifier import Verifier
 
 P = ParamSpec("P")
@@ -79,6 +80,7 @@ class AsyncTokenService:
         self.users = AsyncUsers(service.users, threads)
         self.clients = AsyncClients(service.clients, threads)
         self.keys = AsyncKeys(service.keys, threads)
+        self.totp = AsyncTotp(service.totp, threads)
 
     @property
     def hashes(self) -> tuple[int, int]:
@@ -96,6 +98,7 @@ class AsyncTokenService:
         scope: str | None = None,
         device: str = "",
         address: str = "",
+        otp: str | None = None,
     ) -> TokenPair:
         """See TokenService.login."""
         return await self._threads.hash(
@@ -109,6 +112,7 @@ class AsyncTokenService:
             scope=scope,
             device=device,
             address=address,
+            otp=otp,
         )
 
     async def refresh(
@@ -376,3 +380,30 @@ class AsyncKeys:
     async def step(self) -> bool:
         """See Keys.step."""
         return await self._threads.run(self._keys.step)
+
+
+class AsyncTotp:
+    """See admit.service.totp.Totp."""
+
+    def __init__(self, totp: Totp, threads: _Threads) -> None:
+        self._totp, self._threads = totp, threads
+
+    async def enrol(self, sub: str) -> Enrolment:
+        """See Totp.enrol."""
+        return await self._threads.run(self._totp.enrol, sub)
+
+    async def confirm(self, sub: str, code: str) -> list[str]:
+        """See Totp.confirm."""
+        return await self._threads.run(self._totp.confirm, sub, code)
+
+    async def recovery_codes(self, sub: str) -> list[str]:
+        """See Totp.recovery_codes."""
+        return await self._threads.run(self._totp.recovery_codes, sub)
+
+    async def enrolled(self, sub: str) -> bool:
+        """See Totp.enrolled."""
+        return await self._threads.run(self._totp.enrolled, sub)
+
+    async def remove(self, sub: str) -> None:
+        """See Totp.remove."""
+        await self._threads.run(self._totp.remove, sub)

@@ -39,6 +39,7 @@ from admit.service.master import master_keys
 from admit.service.policy import Policy
 from admit.service.results import AccessToken, AuditEvent, Client, PublishedStatusList, Session, TokenPair
 from admit.service.storage import Storage
+from admit.service.totp import Totp
 from admit.tokens.arguments import Unchecked
 from admit.tokens.verifier import Verifier
 
@@ -157,6 +158,7 @@ class TokenService:
         )
         follower.look()
         self.users, self.clients, self.keys = Users(self._core), Clients(self._core), Keys(self._core)
+        self.totp = Totp(self._core)
         self._feed = feed.Feed(follower, issuer, self._clock)
         self._status_lists = status_lists.StatusLists(self._core)
         self._any = self._verifier(Unchecked(), None)
@@ -172,11 +174,13 @@ class TokenService:
         scope: str | None = None,
         device: str = "",
         address: str = "",
+        otp: str | None = None,
     ) -> TokenPair:
-        """A new session.
+        """A new session. otp: a code of the second factor, or a recovery code, where the user has one.
 
-        Raises InvalidGrant (a wrong password, an unknown or a disabled user, alike), InvalidClient, UnauthorizedClient,
-        InvalidScope, InvalidTarget, TooManyRequests (429: after failures), Overloaded (503: too many logins at once).
+        Raises InvalidGrant (a wrong password, an unknown or a disabled user, alike; a wrong code), MfaRequired,
+        InvalidClient, UnauthorizedClient, InvalidScope, InvalidTarget, TooManyRequests (429: after failures), Overloaded
+        (503: too many logins at once).
         address: the caller's; without one, everybody's failures count as from one place.
         """
         return login.login(
@@ -189,6 +193,7 @@ class TokenService:
             scope=scope,
             device=device,
             address=address,
+            otp=otp,
         )
 
     def refresh(

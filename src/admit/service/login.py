@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from admit import clock
-from admit.errors import InvalidGrant
-from admit.service import accounts, audit, clients, devices, refresh_token, sessions, status_lists, throttle
+from admit.errors import AdmitError, InvalidGrant, MfaRequired
+from admit.service import accounts, audit, clients, devices, refresh_token, sessions, status_lists, throttle, totp
 from admit.service.results import AccessToken, TokenPair
 from admit.service.session_policy import milliseconds
 
@@ -31,8 +31,9 @@ def login(
     scope: str | None,
     device: str,
     address: str,
+    otp: str | None,
 ) -> TokenPair:
-    """A new session for a user who knows the password."""
+    """A new session for a user who knows the password, and has the second factor where there is one."""
     proof = clients.proven(core, client_id, client_secret)
     client = clients.authenticated(_client(core, client_id), proof)
     clients.must_have(client, clients.PASSWORD)
@@ -56,13 +57,19 @@ def login(
         core.write(lambda tx: audit.record(tx, "login.failed", sub=found, client_id=client.id, address=note(address)))
         raise InvalidGrant("no such user, a wrong password, or a disabled user")
 
-    now = core.read(lambda tx: tx.now)
+    now, second = core.read(lambda tx: (tx.now, totp.required(tx, sub)))
+    methods = ("pwd", "otp") if second else ("pwd",)
     policy = client.policy
     ends = now + milliseconds(policy.absolute)
     idle_until = min(ends, now + milliseconds(policy.idle))
     session_id = clock.random_id()
     place = status_lists.drawn(core)
-    claims = user_claims(core, sub) | {"sid": session_id, "epoch": epoch, "auth_time": now // 1000}
+    claims = user_claims(core, sub) | {
+        "sid": session_id,
+        "epoch": epoch,
+        "auth_time": now // 1000,
+        "amr": list(methods),
+    }
     claims |= status_lists.claims(core, place)
     token, lifetime = core.sign(
         now=now, sub=sub, client_id=client.id, audience=meant_for, scope=granted, ends_at=idle_until, claims=claims
@@ -85,31 +92,33 @@ def login(
         "expires_at": ends,
         "created_at": now,
         "auth_time": now,
-        "auth_method": "pwd",
+        "auth_method": " ".join(methods),
         "device": note(device),
         "address": note(address),
         "status_idx": place,
     }
 
-    def change(tx: Tx) -> bool:
+    told = {"sub": sub, "client_id": client.id, "session_id": session_id, "address": note(address)}
+
+    def change(tx: Tx) -> AdmitError | None:
         held = accounts.lock(tx, sub)
-        if held is None:
-            if not core.own_users:
-                return False
+        if held is None and core.own_users:
             accounts.add_row(tx, sub, epoch)
-        elif held != epoch:  # disabling raises it, too
-            return False
+        elif held != epoch or totp.required(tx, sub) != second:  # disabling raises the epoch, too
+            return InvalidGrant("the user was cut off, or changed, while logging in")
+        if second and (refused := _second_factor(tx, core, attempt, sub, otp, told)) is not None:
+            return refused
         throttle.succeeded(tx, attempt, core.policy.kept)
         sessions.add(tx, row)
-        told = {"sub": sub, "client_id": client.id, "session_id": session_id, "address": note(address)}
         audit.record(tx, "login", **told)
         if devices.seen(tx, sub, note(device)):
             audit.record(tx, "login.new_device", detail=note(device), **told)
         sessions.end_beyond(tx, sub, core.policy.sessions_per_user, session_id)
-        return True
+        return None
 
-    if not core.write(change):
-        raise InvalidGrant("the user was cut off while logging in")
+    refused = core.write(change)
+    if refused is not None:
+        raise refused
     return TokenPair(
         access_token=token,
         expires_in=lifetime,
@@ -118,6 +127,27 @@ def login(
         session_id=session_id,
         sub=sub,
     )
+
+
+def _second_factor(
+    tx: Tx, core: Core, attempt: throttle.Attempt, sub: str, otp: str | None, told: dict[str, str]
+) -> AdmitError | None:
+    """Why the second factor does not let the user in; None where it does. What is written here stays, either way."""
+    if otp is None:
+        throttle.given_back(tx, attempt)
+        return MfaRequired("the user has a second factor, and the login came without its code")
+    left = throttle.second_factor(tx, core, sub)
+    if left:
+        throttle.given_back(tx, attempt)
+        return throttle.refused(left)
+    method = totp.used(tx, core.master, sub, otp)
+    if method is None:
+        audit.record(tx, "login.failed", detail="second factor", **told | {"session_id": None})
+        return InvalidGrant("the second factor's code is wrong, too old, or was used before")
+    throttle.passed(tx, core, sub)
+    if method is totp.Method.RECOVERY:
+        audit.record(tx, "login.recovery_code", **told)
+    return None
 
 
 def client_credentials(

@@ -86,7 +86,8 @@ def _exchange(
     idle_until = row.idle_until
     if outcome is Outcome.ROTATE or not client.policy.rotate:
         idle_until = min(now + milliseconds(client.policy.idle), row.expires_at)
-    claims = user_claims(core, row.user_id) | {"sid": row.id, "epoch": row.epoch, "auth_time": row.auth_time // 1000}
+    own = {"sid": row.id, "epoch": row.epoch, "auth_time": row.auth_time // 1000, "amr": row.auth_method.split()}
+    claims = user_claims(core, row.user_id) | own
     claims |= status_lists.claims(core, status_lists.assigned(core, row.id, row.status_idx))
     token, lifetime = core.sign(
         now=now,

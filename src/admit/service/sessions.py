@@ -76,6 +76,7 @@ class Row:
     idle_until: int
     expires_at: int
     auth_time: int
+    auth_method: str
     ended_at: int | None
     status_idx: int | None
     user_epoch: int

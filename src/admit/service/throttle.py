@@ -152,7 +152,7 @@ def admitted(core: Core, account: str, address: str) -> Attempt:
     if left:
         if counts.pair == Count():  # it begins to serve its wait
             core.write(lambda tx: _write(tx, {ids["pair"]: _count(0, left, now)}))
-        raise _refused(left)
+        raise refused(left)
     return attempt
 
 
@@ -176,7 +176,7 @@ def count(core: Core, attempt: Attempt, sub: str | None) -> Attempt:
 
     left, counted = core.write(change)
     if left:
-        raise _refused(left)
+        raise refused(left)
     return counted
 
 
@@ -198,29 +198,23 @@ def succeeded(tx: Tx, attempt: Attempt, kept: timedelta) -> None:
         _write(tx, {attempt.ids["known"]: Count(0, 0, expires_at)})
 
 
-def second_factor(core: Core, sub: str) -> str:
-    """Count a try of the user's second factor as a failure, before it is looked at; answers its row for `passed`.
+def second_factor(tx: Tx, core: Core, sub: str) -> int:
+    """Count a try of the user's second factor, before it is looked at; answers the milliseconds to wait, 0: go on.
 
-    The password was right, so that no address is spared but that which waits. Raises TooManyRequests.
+    The password was right, so that no address is spared. The caller holds the user's row: tries come one by one.
     """
     row = digest(core, "second", sub)
-
-    def change(tx: Tx) -> int:
-        found = _living(_locked(tx, [row]).get(row), tx.now)
-        if found.next_at <= tx.now:
-            failures = found.failures + 1
-            _write(tx, {row: _count(failures, core.rules.second.wait(failures), tx.now)})
-        return max(0, found.next_at - tx.now)
-
-    left = core.write(change)
-    if left:
-        raise _refused(left)
-    return row
+    found = _living(_read(tx, [row]).get(row), tx.now)
+    if found.next_at > tx.now:
+        return found.next_at - tx.now
+    failures = found.failures + 1
+    _write(tx, {row: _count(failures, core.rules.second.wait(failures), tx.now)})
+    return 0
 
 
-def passed(tx: Tx, row: str) -> None:
+def passed(tx: Tx, core: Core, sub: str) -> None:
     """The second factor was right."""
-    tx.execute(delete(table).where(table.c.id == row))
+    tx.execute(delete(table).where(table.c.id == digest(core, "second", sub)))
 
 
 def network(address: str) -> str:
@@ -251,7 +245,8 @@ def _digest(secret: bytes, *parts: str) -> str:
     return b64url_encode(hmac.digest(secret, data, "sha256")[:18]).decode()
 
 
-def _refused(left: int) -> TooManyRequests:
+def refused(left: int) -> TooManyRequests:
+    """The answer to whoever has to wait so many milliseconds."""
     return TooManyRequests("too many failed logins", retry_after=-(-left // 1000))
 
 

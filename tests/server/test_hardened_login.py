@@ -1,0 +1,76 @@
+"""Second factors and slowed logins over HTTP, and from the command line."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import pyotp
+
+from admit import peek
+from tests.server.conftest import PASSWORD, Served, environment
+
+
+def test_a_second_factor_is_enrolled_asked_for_and_taken_away(service: Served) -> None:
+    service.add_user("tina")
+    uri = json.loads(service.admin("users", "totp", "enrol", "tina"))["uri"]
+    totp = pyotp.TOTP(parse_qs(urlsplit(uri).query)["secret"][0])
+    service.login("tina")
+    codes = json.loads(service.admin("users", "totp", "confirm", "tina", totp.now()))["recovery_codes"]
+    asked = service.post("/login", username="tina", password=PASSWORD)
+    assert (asked.status_code, asked.json()["error"]) == (401, "mfa_required")
+    assert asked.headers["www-authenticate"].startswith("Bearer")
+    wrong = service.post("/login", username="tina", password="wrong " + PASSWORD)
+    assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_grant")
+    assert service.post("/login", username="tina", password=PASSWORD, otp="000000").json() == wrong.json()
+    pair = service.login("tina", otp=codes[0])
+    assert peek(pair["access_token"]).claims["amr"] == ["pwd", "otp"]
+    fresh = json.loads(service.admin("users", "totp", "recovery-codes", "tina"))["recovery_codes"]
+    assert _typed(service, fresh[0]) == ["pwd", "otp"]
+    service.admin("users", "totp", "remove", "tina")
+    service.login("tina")
+
+
+def _typed(service: Served, code: str) -> list[str]:
+    """`jwt login` at a terminal, which asks for the code."""
+    command = [sys.executable, "-m", "admit.cli", "login", service.url, "--user", "tina", "--password-env", "SECRET"]
+    leader, follower = pty.openpty()
+
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(follower, termios.TIOCSCTTY, 0)
+
+    try:
+        process = subprocess.Popen(
+            [*command, "--print", "--tokens", str(service.data / "tokens.json")],
+            stdin=follower,
+            stdout=subprocess.PIPE,
+            stderr=follower,
+            text=True,
+            env={**environment(), "SECRET": PASSWORD},
+            preexec_fn=own_terminal,
+        )
+        shown = b""
+        while b"Code:" not in shown:
+            shown += os.read(leader, 1000)
+        os.write(leader, code.encode() + b"\n")
+        token, _ = process.communicate(timeout=30)
+        return list(peek(token.strip()).claims["amr"])
+    finally:
+        os.close(leader)
+        os.close(follower)
+
+
+def test_a_slowed_login_is_429_with_the_seconds_to_wait(service: Served) -> None:
+    name = f"nobody{time.time_ns()}"
+    answers = [service.post("/login", username=name, password="wrong") for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+    assert answers[-1].json()["error"] == "temporarily_unavailable"
+    assert int(answers[-1].headers["retry-after"]) >= 1

@@ -1,0 +1,234 @@
+"""The second factor: codes by time, used up; recovery codes; throttled; asked for only after the right password."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from urllib.parse import parse_qs, urlsplit
+
+import pyotp
+import pytest
+from sqlalchemy import select
+
+from admit import peek
+from admit.errors import AdmitError, InvalidGrant, InvalidRequest, MfaRequired, TooManyRequests
+from admit.service import schema
+from admit.service.facade import TokenService
+from admit.service.login_policy import LoginPolicy
+from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener, cheap
+
+
+@pytest.fixture
+def service(opened: Opener, clock: MovableClock) -> TokenService:
+    return cheap(opened(clock=clock, logins=LoginPolicy(failures_per_user=3)))
+
+
+class App:
+    """An authenticator app that was shown the QR code."""
+
+    def __init__(self, uri: str, clock: MovableClock) -> None:
+        self.query = parse_qs(urlsplit(uri).query)
+        self.totp, self.clock = pyotp.TOTP(self.query["secret"][0]), clock
+
+    def code(self, steps: int = 0) -> str:
+        return self.totp.generate_otp(int(self.clock()) // 30 + steps)
+
+
+@pytest.fixture
+def app(service: TokenService, alice: str, clock: MovableClock) -> App:
+    app = App(service.totp.enrol(alice).uri, clock)
+    service.totp.confirm(alice, app.code())
+    clock.forward(30_000)
+    return app
+
+
+def test_a_login_needs_the_code_and_says_so_only_to_the_right_password(service: TokenService, app: App) -> None:
+    with pytest.raises(MfaRequired):
+        service.login("alice", PASSWORD)
+    with pytest.raises(InvalidGrant):
+        service.login("alice", "wrong password")
+    with pytest.raises(InvalidGrant):
+        service.login("alice", "wrong password", otp=app.code())
+    pair = service.login("alice", PASSWORD, otp=app.code())
+    assert peek(pair.access_token).claims["amr"] == ["pwd", "otp"]
+    assert [each.auth_method for each in service.sessions(pair.sub)] == ["pwd otp"]
+    assert peek(service.refresh(pair.refresh_token).access_token).claims["amr"] == ["pwd", "otp"]
+
+
+def test_a_session_by_password_alone_says_so(service: TokenService, alice: str) -> None:
+    pair = service.login("alice", PASSWORD, otp="123456")  # nobody asked for it
+    assert peek(pair.access_token).claims["amr"] == ["pwd"]
+    assert peek(service.refresh(pair.refresh_token).access_token).claims["amr"] == ["pwd"]
+
+
+def test_a_code_is_good_once_and_none_before_it_is_good_after(
+    service: TokenService, app: App, clock: MovableClock
+) -> None:
+    code = app.code()
+    service.login("alice", PASSWORD, otp=code[:3] + " " + code[3:])
+    for used in (code, app.code(-1)):
+        with pytest.raises(InvalidGrant):
+            service.login("alice", PASSWORD, otp=used)
+    service.login("alice", PASSWORD, otp=app.code(1))
+
+
+@pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+def test_the_neighbouring_steps_are_good_too(
+    service: TokenService, app: App, clock: MovableClock, steps: int, good: bool
+) -> None:
+    clock.forward(300_000)
+    try:
+        service.login("alice", PASSWORD, otp=app.code(steps))
+    except InvalidGrant:
+        assert not good
+    else:
+        assert good
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+def test_of_parallel_logins_with_one_code_one_gets_in(opened: Opener, clock: MovableClock, url: str) -> None:
+    services = [cheap(opened(clock=clock, logins=LoginPolicy(failures_per_user=20))) for _ in range(2)]
+    alice = services[0].users.add("alice", PASSWORD).id
+    app = App(services[0].totp.enrol(alice).uri, clock)
+    recovery = services[0].totp.confirm(alice, app.code())[0]
+    clock.forward(30_000)
+    for code in (app.code(), recovery):
+        start = Barrier(6)
+
+        def one(index: int, code: str = code, start: Barrier = start) -> bool:
+            start.wait()
+            try:
+                services[index % 2].login("alice", PASSWORD, otp=code)
+            except InvalidGrant:
+                return False
+            return True
+
+        with ThreadPoolExecutor(6) as pool:
+            assert sum(pool.map(one, range(6))) == 1
+
+
+def test_wrong_codes_are_throttled_for_the_user_from_wherever_they_come(
+    service: TokenService, app: App, clock: MovableClock
+) -> None:
+    for index in range(3):
+        with pytest.raises(InvalidGrant):
+            service.login("alice", PASSWORD, otp="000000", address=f"192.0.2.{index}")
+    with pytest.raises(TooManyRequests) as slowed:
+        service.login("alice", PASSWORD, otp=app.code(), address="198.51.100.1")
+    assert slowed.value.retry_after == 1
+    clock.forward(1000)
+    service.login("alice", PASSWORD, otp=app.code(), address="198.51.100.1")
+
+
+def test_asking_without_a_code_gives_no_new_guesses(service: TokenService, app: App) -> None:
+    judged = 0
+    for _ in range(12):
+        with pytest.raises((MfaRequired, TooManyRequests)):
+            service.login("alice", PASSWORD, address="192.0.2.1")
+        try:
+            service.login("alice", PASSWORD, otp="000000", address="192.0.2.1")
+        except InvalidGrant:
+            judged += 1
+        except TooManyRequests:
+            pass
+    assert judged == 3
+
+
+def test_recovery_codes_work_once_each_in_any_casing_and_end_with_new_ones(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    app = App(service.totp.enrol(alice).uri, clock)
+    codes = service.totp.confirm(alice, app.code())
+    assert len(set(codes)) == 10
+    assert all(len(code.replace("-", "")) == 16 for code in codes)  # 80 bits
+    assert service.login("alice", PASSWORD, otp=codes[0].upper().replace("-", " ")).sub == alice
+    with pytest.raises(InvalidGrant):
+        service.login("alice", PASSWORD, otp=codes[0])
+    fresh = service.totp.recovery_codes(alice)
+    with pytest.raises(InvalidGrant):
+        service.login("alice", PASSWORD, otp=codes[1])
+    service.login("alice", PASSWORD, otp=fresh[0])
+    assert [event.event for event in service.audit(sub=alice)].count("login.recovery_code") == 2
+    bob = service.users.add("bob", PASSWORD).id
+    service.totp.confirm(bob, App(service.totp.enrol(bob).uri, clock).code())
+    with pytest.raises(InvalidGrant):
+        service.login("bob", PASSWORD, otp=fresh[1])
+
+
+def test_the_seed_and_the_recovery_codes_cannot_be_read_from_the_database(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    enrolment = service.totp.enrol(alice)
+    app = App(enrolment.uri, clock)
+    codes = service.totp.confirm(alice, app.code())
+    rows = service._core.read(lambda tx: [*tx.execute(select(schema.totp)), *tx.execute(select(schema.recovery_codes))])
+    secret = app.query["secret"][0]
+    for hidden in (secret, app.totp.byte_secret().hex(), *codes, codes[0].replace("-", "")):
+        assert hidden not in str(rows) + repr(enrolment)
+    assert app.totp.byte_secret() not in rows[0].seed
+    assert app.query["issuer"] == ["auth.example"]
+
+
+def test_a_seed_moves_to_a_new_master_key(opened: Opener, clock: MovableClock, service: TokenService, app: App) -> None:
+    both = opened(clock=clock, master_key={1: MASTER, 2: bytes(32)})
+    both.keys.rewrap()
+    only = opened(clock=clock, master_key={2: bytes(32)})
+    only.login("alice", PASSWORD, otp=app.code())
+
+
+def test_an_unconfirmed_seed_asks_nobody_for_a_code_and_a_confirmed_one_stays(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    first = App(service.totp.enrol(alice).uri, clock)
+    assert not service.totp.enrolled(alice)
+    service.login("alice", PASSWORD)
+    second = App(service.totp.enrol(alice).uri, clock)
+    for wrong in (first.code(), "", "000000x", "x" * 100):
+        with pytest.raises(InvalidRequest):
+            service.totp.confirm(alice, wrong)
+    service.totp.confirm(alice, second.code())
+    with pytest.raises(InvalidRequest):
+        service.totp.enrol(alice)
+    with pytest.raises(InvalidRequest):
+        service.totp.confirm(alice, second.code(1))
+    service.totp.remove(alice)
+    service.login("alice", PASSWORD)
+
+
+def test_nobody_has_a_second_factor(service: TokenService, alice: str) -> None:
+    for call in (service.totp.enrol, service.totp.recovery_codes, service.totp.remove):
+        for sub in ("nobody", "", "a\0b"):
+            with pytest.raises(InvalidRequest):
+                call(sub)
+    with pytest.raises(InvalidRequest):
+        service.totp.confirm("nobody", "123456")
+
+
+def test_an_applications_own_users_have_second_factors_too(opened: Opener, clock: MovableClock) -> None:
+    class Own:
+        def find(self, name: str) -> str | None:
+            return "42"
+
+        def check(self, sub: str | None, password: str) -> bool:
+            return sub == "42"
+
+    service = opened(users=Own(), clock=clock)
+    app = App(service.totp.enrol("42").uri, clock)
+    service.totp.confirm("42", app.code())
+    with pytest.raises(MfaRequired):
+        service.login("anybody", "anything")
+    service.login("anybody", "anything", otp=app.code(1))
+
+
+def test_the_qr_code_is_a_picture_and_text(service: TokenService, alice: str) -> None:
+    enrolment = service.totp.enrol(alice)
+    assert enrolment.svg().startswith("<svg")
+    assert enrolment.png().startswith(b"\x89PNG")
+    assert len(enrolment.text().splitlines()) > 15
+
+
+@pytest.mark.parametrize("code", ["", " ", "12345", "1234567", "１２３４５６", "\0", "\ud800", "-" * 16, "a" * 10**5])
+def test_what_is_no_code_is_a_wrong_one(service: TokenService, app: App, code: str) -> None:
+    with pytest.raises(AdmitError) as refused:
+        service.login("alice", PASSWORD, otp=code)
+    assert isinstance(refused.value, InvalidGrant)
