@@ -72,6 +72,7 @@ class Core:
         if tx.moved:
             with contextlib.suppress(AdmitError):  # it is committed; the view catches up by itself
                 self.follower.look()
+            self.storage.notify()
         for event in tx.events:
             for hook in self.on_event:
                 with contextlib.suppress(Exception):  # the change is committed: a hook must not make it look undone

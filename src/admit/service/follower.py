@@ -164,13 +164,15 @@ class Follower:
 
     def _follow(self, ended: Event) -> None:
         due = monotonic() + min(_CHORES, self._reload)
-        while not ended.wait(_PERIOD):
+        notices = self._storage.notices()
+        while not notices.wait(ended, _PERIOD):
             try:
                 self.look()
                 if monotonic() > due:
                     due = monotonic() + min(_SOON if self._chores() else _CHORES, self._reload)
             except AdmitError:
                 continue  # the age of what is held says it: callers look for themselves, and get this error
+        notices.close()
 
     def _catch_up(self) -> None:
         self.start()

@@ -19,6 +19,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from admit.clock import Clock, jitter, monotonic, system_clock
 from admit.errors import AdmitError, ConfigurationError, StorageUnavailable
+from admit.service.notices import Notices, notify
 from admit.service.writer import Writer
 
 if TYPE_CHECKING:
@@ -150,6 +151,15 @@ class Storage:
             raise (taken or self._failed(error)) from None
         except (SQLAlchemyError, sqlite3.Error, NotYet) as error:
             raise self._failed(error) from None
+
+    def notices(self) -> Notices:
+        """What a thread waits for that follows this database; for one thread of this process."""
+        return Notices(None if self.sqlite else self._process().engine)
+
+    def notify(self) -> None:
+        """Tell other processes that something has moved, now that it is committed."""
+        if not self.sqlite:
+            notify(self._process().engine)
 
     def close(self) -> None:
         """Close this process's connections; a host's own Engine is left alone."""
