@@ -79,6 +79,7 @@ PUBLIC = {
         "Verifiers",
         "errors",
     ),
+    *("StatusLists", "client_assertion"),
     "peek",
     "presets",
 }

@@ -10,6 +10,7 @@ from admit.jose.keyset import KeySet
 from admit.tokens import presets
 from admit.tokens.arguments import Unchecked
 from admit.tokens.claims import Claims
+from admit.tokens.client_assertion import client_assertion
 from admit.tokens.cookies import Cookies
 from admit.tokens.kinds import ACCESS, PLAIN, Kind
 from admit.tokens.peek import Peeked, peek
@@ -19,6 +20,7 @@ from admit.tokens.verifier import KeySource, Revocations, Verifier
 
 if TYPE_CHECKING:
     from admit.remote.issuer import RemoteIssuer
+    from admit.remote.status_list import StatusLists
     from admit.service.aio import AsyncTokenService
     from admit.service.facade import TokenService
 
@@ -28,6 +30,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "AsyncTokenService": "admit.service.aio",
     "RemoteIssuer": "admit.remote.issuer",
+    "StatusLists": "admit.remote.status_list",
     "TokenService": "admit.service.facade",
 }
 
@@ -56,11 +59,13 @@ __all__ = [
     "Revocations",
     "Signer",
     "SigningBackend",
+    "StatusLists",
     "TokenService",
     "Unavailable",
     "Unchecked",
     "Verifier",
     "Verifiers",
+    "client_assertion",
     "errors",
     "peek",
     "presets",
