@@ -8,13 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from admit import Key, KeySet
 from admit.errors import ConfigurationError, InvalidClient, InvalidRequest
 from admit.jose import jws
 from admit.jose.encoding import json_bytes
-from admit.service.assertions import MAX_KEYS, ClientAssertion
+from admit.service.assertions import MAX_KEYS, ClientAssertion, Proven
+from admit.service.clients import authenticated, proven
 from admit.service.facade import TokenService
+from admit.service.schema import clients
 from admit.tokens.client_assertion import CLIENT_ASSERTION, client_assertion
 from tests.service.conftest import PASSWORD, START, MovableClock, Opener
 
@@ -245,6 +248,8 @@ def test_without_an_overlap_the_old_secret_is_refused_at_once(service: TokenServ
     service.clients.rotate_secret("client.web")
     second = service.clients.rotate_secret("client.web", overlap=timedelta())
     assert second.client.previous_until is None
+    kept = service._core.read(lambda tx: tx.execute(select(clients.c.previous_hash)).scalar())
+    assert kept is None
     with pytest.raises(InvalidClient):
         service.clients.authenticate("client.web", first.secret)
     service.clients.authenticate("client.web", second.secret)
@@ -259,6 +264,14 @@ def test_who_has_no_secret_gets_none_by_rotation(batch: TokenService) -> None:
             batch.clients.rotate_secret(client_id)
     with pytest.raises(ConfigurationError):
         batch.clients.rotate_secret("client.gone", overlap=timedelta(-1))
+
+
+def test_what_one_client_has_proven_is_no_proof_for_another(batch: TokenService) -> None:
+    other = batch.clients.add("web", grants=[], audiences=["orders"]).client
+    proof = proven(batch._core, ID, made())
+    assert proof == Proven(ID)
+    with pytest.raises(InvalidClient, match="another client"):
+        authenticated(other, proof)
 
 
 def test_no_repr_shows_a_secret_or_an_assertion(batch: TokenService) -> None:

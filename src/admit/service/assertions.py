@@ -69,7 +69,8 @@ def read_keys(jwks: Mapping[str, Any] | str | bytes) -> str:
 def proof(core: Core, client: Client | None, now: int, given: ClientAssertion) -> Proven:
     """What an assertion proves, once its jti is used up. now: milliseconds of the database's clock.
 
-    Whether the client is disabled, `authenticated` asks. The signature comes first, so that a stranger uses up nothing. Raises InvalidClient (RFC 7523 3, 3.2).
+    Whether the client is disabled, `authenticated` asks. The signature comes first: a stranger uses up nothing. Raises
+    InvalidClient (RFC 7523 3, 3.2).
     """
     if client is None or client.jwks is None:
         raise InvalidClient("unknown client, or one that has no keys")

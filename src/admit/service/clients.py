@@ -125,7 +125,7 @@ class Clients:
                 .where(clients.c.id == client_id, clients.c.secret_hash.is_not(None), clients.c.disabled_at.is_(None))
                 .values(
                     previous_hash=clients.c.secret_hash if overlap else None,
-                    previous_until=until if overlap else None,
+                    previous_until=until,
                     secret_hash=_hash(secret),
                 )
                 .returning(clients.c.id)
@@ -210,7 +210,7 @@ def authenticated(client: Client | None, proof: str | Proven | None) -> Client:
     if client is None or client.disabled or (proof is not None) != client.confidential:
         raise InvalidClient("unknown or disabled client, or the wrong kind of authentication")
     if isinstance(proof, Proven):
-        if client.jwks is None or proof.client_id != client.id:
+        if proof.client_id != client.id:
             raise InvalidClient("the assertion proves another client")
     elif proof is not None:
         shown = _hash(proof)
