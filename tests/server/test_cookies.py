@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from admit import ConfigurationError, Cookies, TokenService
+from admit.errors import InvalidGrant
 from admit.server.app import create_app
 from admit.server.run import CannotServe, check
 from admit.server.settings import Settings
@@ -191,3 +192,24 @@ def test_pages_and_service_are_both_https_or_both_on_loopback(auth: TokenService
         with pytest.raises(CannotServe):
             check(Settings(data=tmp_path, **wrong))
     check(Settings(data=tmp_path, cookie_origins=("http://localhost:8000",)))
+
+
+def test_a_refresh_token_that_was_replaced_long_ago_opens_no_sessions(tmp_path: Path) -> None:
+    now = [1_800_000_000.0]
+    service = TokenService(f"sqlite:///{tmp_path}/a.db", issuer=ISSUER, audience="orders", clock=lambda: now[0])
+    try:
+        service.users.add("alice", PASSWORD)
+        first = service.login("alice", PASSWORD)
+        now[0] += 60
+        second = service.refresh(first.refresh_token)
+        assert service.session(first.refresh_token).id == first.session_id  # its answer may have been lost
+        now[0] += 3600
+        assert service.session(second.refresh_token).id == first.session_id
+        with pytest.raises(InvalidGrant):
+            service.session(first.refresh_token)
+        assert service.session(second.refresh_token)  # nothing was rotated, and no session ended
+        service.logout(second.refresh_token)
+        with pytest.raises(InvalidGrant):
+            service.session(second.refresh_token)
+    finally:
+        service.close()

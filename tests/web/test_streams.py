@@ -22,14 +22,14 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from admit import Claims, ConfigurationError, Cookies, Key, KeySet, Signer, Verifier
-from admit.errors import ExpiredToken, RevocationsUnavailable
+from admit import Claims, ConfigurationError, Cookies, Key, KeySet, Signer, Verifier, Verifiers
+from admit.errors import ExpiredToken, RevocationsUnavailable, UnknownKey, WrongIssuer
 from admit.tokens.revocation import Entry
 from admit.tokens.revocation_set import RevocationSet
 from admit.web.bearer import Door
 from admit.web.fastapi import Bearer
 from admit.web.starlette import BearerMiddleware, claims_of
-from admit.web.streams import Watch
+from admit.web.streams import Watch, guard_socket
 
 KEY = Key.generate("ES256")
 OWN, EVIL = "http://localhost:1", "http://localhost:2"
@@ -384,3 +384,48 @@ def settled(done: Any) -> None:
             return
         time.sleep(0.02)
     raise AssertionError(SEEN)
+
+
+def test_an_application_hears_of_the_end_from_a_server_that_never_says_so() -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(600)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert await receive() == {"type": "websocket.disconnect", "code": 4401, "reason": ""}
+        assert (await receive())["type"] == "websocket.disconnect"
+        await send({"type": "websocket.close", "code": 1000})
+        with pytest.raises(OSError, match="has ended"):
+            await send({"type": "websocket.send", "text": "late"})
+
+    claims = VERIFIER.verify(token(2))
+    asyncio.run(guard_socket(app, {}, receive, send, Watch(Door(VERIFIER), claims, every=300)))
+    assert [message["code"] for message in sent] == [4401]
+
+
+def test_what_is_open_ends_when_the_key_of_its_token_is_gone() -> None:
+    class Keys:
+        now = KeySet([KEY.public()])
+
+        def current(self) -> KeySet:
+            return self.now
+
+        def missing(self, kid: str | None) -> KeySet:
+            return self.now
+
+    keys = Keys()
+    one = Verifier(keys, issuer="https://auth.example", audience="orders")
+    for verifier in (one, Verifiers([one])):
+        keys.now = KeySet([KEY.public()])
+        claims = verifier.verify(token())
+        verifier.recheck(claims)
+        keys.now = KeySet([Key.generate("ES256").public()])
+        with pytest.raises(UnknownKey):
+            verifier.recheck(claims)
+    other = Verifier(keys, issuer="https://other.example", audience="orders")
+    with pytest.raises(WrongIssuer):
+        Verifiers([other]).recheck(claims)
