@@ -74,3 +74,26 @@ def test_a_slowed_login_is_429_with_the_seconds_to_wait(service: Served) -> None
     assert [answer.status_code for answer in answers] == [401] * 10 + [429]
     assert answers[-1].json()["error"] == "temporarily_unavailable"
     assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+def test_a_user_changes_the_password_and_logs_in_again(service: Served) -> None:
+    service.add_user("pat")
+    token = service.login("pat", audience=service.url)["access_token"]
+
+    def change(old: str, new: str, token: str = token) -> tuple[int, str]:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = service.http.post(
+            f"{service.url}/password", json={"old_password": old, "new_password": new}, headers=headers
+        )
+        return answer.status_code, answer.json().get("error_description", "") if answer.content else ""
+
+    assert change("wrong " + PASSWORD, "another " + PASSWORD)[0] == 400
+    assert "at least 15 characters" in change(PASSWORD, "short")[1]
+    assert change(PASSWORD, "another " + PASSWORD, service.login("pat")["access_token"])[0] in (
+        401,
+        403,
+    )  # an API's token
+    assert change(PASSWORD, "another " + PASSWORD) == (204, "")
+    assert change("another " + PASSWORD, PASSWORD)[0] == 401  # that token was cut off
+    assert service.post("/login", username="pat", password=PASSWORD).status_code == 401
+    assert service.post("/login", username="pat", password="another " + PASSWORD).status_code == 200

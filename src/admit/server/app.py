@@ -10,7 +10,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from admit.server import health, introspect, login, metadata, revocations, revoke, sessions, status_lists, token
+from admit.server import (
+    health,
+    introspect,
+    login,
+    metadata,
+    password,
+    revocations,
+    revoke,
+    sessions,
+    status_lists,
+    token,
+)
 from admit.server.cookies import require_same_scheme
 from admit.server.cors import Cors
 from admit.server.endpoint import Context, Endpoint
@@ -39,6 +50,7 @@ FIRST_PARTY_ENDPOINTS: Final = (
     Endpoint("POST", "/token", token.token, "pages"),  # the busiest first: routes are tried in order
     Endpoint("POST", "/login", login.login, "pages"),
     Endpoint("POST", "/logout", login.logout, "pages"),
+    Endpoint("POST", "/password", password.change_password, "pages"),
     Endpoint("GET", "/sessions", sessions.list_sessions, "pages"),
     Endpoint("DELETE", "/sessions", sessions.end_every_session, "pages"),
     Endpoint("DELETE", "/sessions/{id}", sessions.end_session, "pages"),

@@ -173,6 +173,23 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
         "requestBody": _body(_object({"refresh_token": _text("Any one of the session.")}, "refresh_token"), json=True),
         "responses": _answers({"204": _ok("The session is over, or never was.")}, *_BODY),
     },
+    ("POST", "/password"): {
+        "summary": "Another password for the token's subject, which ends every session",
+        "description": _FOR_THE_ISSUER,
+        "security": [{"bearer": []}],
+        "requestBody": _body(
+            _object(
+                {
+                    "old_password": _text("The password until now.", format="password"),
+                    "new_password": _text("The new one.", format="password"),
+                },
+                "old_password",
+                "new_password",
+            ),
+            json=True,
+        ),
+        "responses": _answers({"204": _ok("The new password holds, and every session is over.")}, "401", *_BODY),
+    },
     ("GET", "/sessions"): {
         "summary": "The token's subject's live sessions",
         "description": _FOR_THE_ISSUER,

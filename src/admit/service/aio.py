@@ -173,6 +173,10 @@ class AsyncTokenService:
         """See TokenService.session."""
         return await self._threads.run(self.sync.session, refresh_token)
 
+    async def change_password(self, sub: str, old: str, new: str, *, address: str = "") -> None:
+        """See TokenService.change_password."""
+        await self._threads.hash(address, self.sync.change_password, sub, old, new, address=address)
+
     async def sessions(self, sub: str) -> list[Session]:
         """See TokenService.sessions."""
         return await self._threads.run(self.sync.sessions, sub)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
+_SHORT: Final = 4  # characters that a whole password only repeats
 _REPEATED: Final = 64  # characters looked at; a longer password that still repeats itself is as weak as its beginning
 
 
@@ -13,12 +14,12 @@ def is_common(password: str, name: str | None) -> bool:
     text = password.casefold()
     unit = _unit(text[:_REPEATED])
     own = (name or "").casefold()
-    return len(unit) == 1 or text in _listed() or unit in _listed() or (own != "" and own in (text, unit))
+    return len(unit) <= _SHORT or text in _listed() or unit in _listed() or (own != "" and own in (text, unit))
 
 
 def _unit(text: str) -> str:
     """What the text repeats: "abc" for "abcabcab", the text itself where nothing is repeated."""
-    return next(text[:size] for size in range(1, len(text) + 1) if text.startswith(text[size:]))
+    return next((text[:size] for size in range(1, len(text) + 1) if text.startswith(text[size:])), "")
 
 
 @cache

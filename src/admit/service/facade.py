@@ -17,6 +17,7 @@ from admit.service import (
     keystore,
     login,
     migrations,
+    password_change,
     passwords,
     readiness,
     refresh,
@@ -265,6 +266,14 @@ class TokenService:
     def session(self, refresh_token: str) -> Session:
         """The live first-party session of a refresh token, which stays as it is. Raises InvalidGrant."""
         return tokens.session_of(self._core, refresh_token)
+
+    def change_password(self, sub: str, old: str, new: str, *, address: str = "") -> None:
+        """A user's own change of password; ends every session.
+
+        Raises InvalidGrant for a wrong old password, InvalidRequest for a new one that is easily guessed, TooManyRequests,
+        Overloaded; ConfigurationError where users are an application's own.
+        """
+        password_change.change(self._core, sub, old, new, address=login.note(address))
 
     def sessions(self, sub: str) -> list[Session]:
         """The subject's live sessions, newest first."""

@@ -1,0 +1,46 @@
+"""A user's own change of password: by the old one, slowed like a login, and the end of every session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+
+from admit.errors import ConfigurationError, InvalidGrant, InvalidRequest
+from admit.service import accounts, audit, throttle
+from admit.service.schema import users
+
+if TYPE_CHECKING:
+    from admit.service.core import Core
+    from admit.service.storage import Tx
+
+
+def change(core: Core, sub: str, old: str, new: str, *, address: str) -> None:
+    """Give the user another password. Whoever holds a session, a thief too, must log in again (ASVS 5.0 7.4.3)."""
+    if not isinstance(core.users, accounts.BuiltInUsers):
+        raise ConfigurationError("users of an own table are changed there")
+    if not accounts.possible(sub):
+        raise InvalidGrant("there is no user of that id")
+    core.passwords.must_be_good(new, core.read(lambda tx: accounts.name_of(tx, sub)))
+    epoch, disabled = core.read(lambda tx: accounts.standing(tx, sub))
+    attempt = throttle.admitted(core, f"sub {sub}", address)
+    with core.turns.turn(throttle.network(address)):
+        attempt = throttle.count(core, attempt, sub)
+        right = core.users.judge(sub, old, decoy="", renew=False) and not disabled
+        renewed = core.passwords.hash(new) if right else ""
+    if not right:
+        core.write(lambda tx: audit.record(tx, "user.password_refused", sub=sub, address=address))
+        raise InvalidGrant("the old password is wrong")
+    if old == new:
+        raise InvalidRequest("the new password is the old one")
+
+    def swap(tx: Tx) -> bool:
+        if accounts.lock(tx, sub) != epoch:
+            return False
+        throttle.succeeded(tx, attempt, core.policy.kept)
+        tx.execute(update(users).where(users.c.id == sub).values(password_hash=renewed))
+        accounts.raise_epoch(tx, sub, False, "user.password")
+        return True
+
+    if not core.write(swap):
+        raise InvalidGrant("the user was cut off while changing the password")

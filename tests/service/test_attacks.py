@@ -1,0 +1,93 @@
+"""An attack session in short: spraying, hammering, a flood, and asking who exists. The long form is tests/soak/test_attacks.py."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import anyio
+import pytest
+
+from admit.errors import InvalidGrant, Overloaded, TooManyRequests
+from admit.service.aio import AsyncTokenService
+from admit.service.facade import TokenService
+from admit.service.login_policy import LoginPolicy
+from tests.service.conftest import PASSWORD, Opener, cheap
+
+HOME = "198.51.100.7"
+
+
+async def outcome(auth: AsyncTokenService, name: str, password: str, address: str) -> str:
+    try:
+        await auth.login(name, password, address=address)
+    except (InvalidGrant, TooManyRequests, Overloaded) as error:
+        return type(error).__name__
+    return "in"
+
+
+async def all_at_once(calls: list[tuple[str, str, str]], auth: AsyncTokenService) -> Counter[str]:
+    counts: Counter[str] = Counter()
+
+    async def one(name: str, password: str, address: str) -> None:
+        counts[await outcome(auth, name, password, address)] += 1
+
+    async with anyio.create_task_group() as group:
+        for call in calls:
+            group.start_soon(one, *call)
+    return counts
+
+
+@pytest.fixture
+def service(opened: Opener) -> TokenService:
+    service = cheap(opened(logins=LoginPolicy(password_queue=16)))
+    for index in range(4):
+        service.users.add(f"user{index}", PASSWORD)
+    service.login("user0", PASSWORD, address=HOME)
+    return service
+
+
+def test_a_flood_from_one_address_neither_shuts_others_out_nor_makes_refreshes_wait(service: TokenService) -> None:
+    auth = AsyncTokenService(service)
+    pair = service.login("user1", PASSWORD)
+
+    async def main() -> None:
+        honest: list[str] = []
+        async with anyio.create_task_group() as group:
+            flood = [(f"user{index % 4}", "guess", "203.0.113.9") for index in range(150)]
+            group.start_soon(all_at_once, flood, auth)
+            await anyio.sleep(0)
+            for index in range(4):
+                honest.append(await outcome(auth, f"user{index}", PASSWORD, f"192.0.2.{index}"))
+                await auth.refresh(pair.refresh_token)
+        assert honest == ["in"] * 4
+
+    anyio.run(main)
+
+
+def test_a_user_hammered_from_many_addresses_still_gets_in_from_home(service: TokenService) -> None:
+    auth = AsyncTokenService(service)
+
+    async def main() -> None:
+        judged = 0
+        for _ in range(2):
+            for start in range(0, 60, 12):
+                wave = [("user0", "guess", f"203.0.113.{start + index}") for index in range(12)]
+                judged += (await all_at_once(wave, auth))["InvalidGrant"]
+            assert await outcome(auth, "user0", PASSWORD, HOME) == "in"
+        # `failures_everywhere`, once more those who were among them, and then nobody who has not waited.
+        assert judged < 2 * LoginPolicy().failures_everywhere
+
+    anyio.run(main)
+
+
+def test_those_who_exist_and_those_who_do_not_are_answered_alike_at_every_step(service: TokenService) -> None:
+    answers = {}
+    for name in ("user2", "nobody", "not a name"):
+        seen = []
+        for _ in range(12):
+            try:
+                service.login(name, "guess", address=f"2001:db8:0:{len(name)}::1")
+            except (InvalidGrant, TooManyRequests) as error:
+                seen.append((type(error), str(error), error.public, error.code, getattr(error, "retry_after", None)))
+        answers[name] = seen
+    assert answers["user2"] == answers["nobody"] == answers["not a name"]
+    assert answers["user2"][-1][0] is TooManyRequests
