@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from joserfc import jwt as joserfc_jwt
+from joserfc.jwk import ECKey
 from sqlalchemy import select
 
 from admit import Key, KeySet
@@ -281,6 +283,13 @@ def test_no_repr_shows_a_secret_or_an_assertion(batch: TokenService) -> None:
     assert made().jwt not in repr(made())
     stored = batch.clients.get("client.web")
     assert "hash" not in repr(stored)
+
+
+def test_an_assertion_that_another_library_made_authenticates(batch: TokenService) -> None:
+    key = ECKey.import_key(KEY.to_jwk(private=True))
+    header = {"alg": "ES256", "kid": KEY.kid, "typ": TYP}
+    made_elsewhere = joserfc_jwt.encode(header, {**GOOD, "exp": int(START) + 60, "iat": int(START)}, key)
+    assert batch.clients.authenticate(ID, ClientAssertion(made_elsewhere)).id == ID
 
 
 def test_the_helper_refuses_a_life_that_the_service_would() -> None:

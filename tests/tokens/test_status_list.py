@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,13 @@ def test_inflating_stops_at_the_limit() -> None:
         StatusList.decode({"bits": 1, "lst": packed(bytes(1001))}, limit=1000)
     bomb = packed(bytes(50_000_000))
     assert len(bomb) < 100_000
-    with pytest.raises(MalformedToken, match="inflates"):
-        StatusList.decode({"bits": 1, "lst": bomb})
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedToken, match="inflates"):
+            StatusList.decode({"bits": 1, "lst": bomb})
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_signed_list_is_read_back() -> None:
