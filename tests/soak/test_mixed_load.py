@@ -219,9 +219,8 @@ def test_under_mixed_load_nothing_fails_and_nothing_grows(
         process.terminate()
         code = process.wait(30)
     figures = {
-        pid: {"MiB": [each / 10 for each in (m[0], *halves(m), m[-1])], "handles": [h[0], *halves(h), h[-1]]}
+        pid: {"MiB": sixths([each[0] / 10 for each in samples]), "handles": sixths([each[1] for each in samples])}
         for pid, samples in soak.samples.items()
-        for m, h in [([each[0] for each in samples], [each[1] for each in samples])]
     }
     print(json.dumps({"seconds": seconds, "database": database, "done": soak.done, "excused": soak.excused}))
     print(json.dumps(figures))
@@ -229,14 +228,13 @@ def test_under_mixed_load_nothing_fails_and_nothing_grows(
     assert code == 0
     assert min(soak.done[each] for each in ("login", "refresh", "logout", "revoke", "rotation", "killed")) > 0
     if long:
-        for samples in soak.samples.values():
-            settled = samples[len(samples) // 6 :]  # the pools and caches are filled
-            (early, late), (few, many) = (halves([each[place] for each in settled]) for place in (0, 1))
+        for each in figures.values():
+            (_, early, *_, late), (_, few, *_, many) = each["MiB"], each["handles"]  # at first pools and caches fill
             assert late <= early * 1.05 + 20, figures
             assert many <= few + 3, figures
 
 
-def halves(values: list[int]) -> tuple[float, float]:
-    """The medians of the first and of the second half."""
-    half = len(values) // 2
-    return median(values[:half] or values), median(values[half:])
+def sixths(values: list[float]) -> list[float]:
+    """The medians of the six parts of the run, one after the other."""
+    size = -(-len(values) // 6)
+    return [round(median(values[at : at + size]), 1) for at in range(0, len(values), size)]
