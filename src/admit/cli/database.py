@@ -13,6 +13,7 @@ from admit.cli.group import CONTEXT, Group
 from admit.cli.output import note
 from admit.cli.serve import read_settings, settings_options
 from admit.service import migrations
+from admit.service import restored as restoring
 from admit.service.storage import Storage
 
 if TYPE_CHECKING:
@@ -71,3 +72,16 @@ def check(config: Path | None, **flags: Any) -> None:
     if lacking:
         raise Stop(f"revision {revision}, and yet {', '.join(lacking)} is not there", Exit.DATABASE)
     note(f"The tables are at revision {revision}, as they should be.")
+
+
+@db.command()
+@_where
+def restored(config: Path | None, **flags: Any) -> None:
+    """Tell a database that it was restored from a backup: every verifier reads its revocations from the start.
+
+    Run it after the restore and before the service starts. Nobody is logged out by it.
+    """
+    with _storage(config, flags) as storage:
+        migrations.must_be_head(storage.read(lambda tx: migrations.current(tx.connection)))
+        storage.write(restoring.renew)
+    note("The feed has a new epoch. What was revoked after the backup has to be revoked again: users, clients, keys.")
