@@ -18,9 +18,9 @@ PROCESSES = 3
 
 # Logs in (once, or again and again), refreshes what it has, and prints every refresh token that it was ever given.
 CLIENT = """
-import sys
+import os, sys
 from datetime import timedelta
-from admit.errors import InvalidGrant, StorageUnavailable
+from admit.errors import InvalidGrant, StorageUnavailable, TooManyRequests
 from admit.service.facade import TokenService
 from admit.service.policy import Policy
 
@@ -31,14 +31,14 @@ token = None
 while True:
     try:
         if token is None:
-            token = service.login(name, "correct horse battery").refresh_token
+            token = service.login(name, "correct horse battery", address=f"host {os.getpid()}").refresh_token
             print(token, flush=True)
         for _ in range(3):
             token = service.refresh(token).refresh_token
             print(token, flush=True)
         if again == "again":
             token = None
-    except StorageUnavailable:
+    except (StorageUnavailable, TooManyRequests):
         continue
     except InvalidGrant:
         print("refused", flush=True)

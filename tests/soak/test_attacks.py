@@ -1,0 +1,130 @@
+"""An attack session at full size, with passwords hashed at their real cost; `-s` shows the figures.
+
+Slowed for the honest by what the machine has beside it: the bounds on time are those of an otherwise idle one.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+
+import anyio
+import pytest
+
+from admit.errors import InvalidGrant, Overloaded, TooManyRequests
+from admit.service.aio import AsyncTokenService
+from admit.service.facade import TokenService
+
+pytestmark = pytest.mark.soak
+PASSWORD = "correct horse battery staple"
+HOME = "198.51.100.7"
+
+
+@pytest.fixture
+def auth(tmp_path: Path) -> Iterator[AsyncTokenService]:
+    service = TokenService(f"sqlite:///{tmp_path}/auth.db", issuer="https://auth.example", audience="orders")
+    for index in range(20):
+        service.users.add(f"user{index}", PASSWORD)
+    for index in range(3):
+        service.login(f"user{index}", PASSWORD, address=HOME)
+    yield AsyncTokenService(service)
+    service.close()
+
+
+async def outcome(auth: AsyncTokenService, name: str, password: str, address: str) -> str:
+    try:
+        await auth.login(name, password, address=address)
+    except (InvalidGrant, TooManyRequests, Overloaded) as error:
+        return type(error).__name__
+    return "in"
+
+
+async def session(
+    auth: AsyncTokenService, attacks: list[tuple[str, str, str]], parallel: int, title: str
+) -> Counter[str]:
+    """The attacks, so many at once; beside them honest logins from home and honest refreshes, each timed."""
+    counts: Counter[str] = Counter()
+    waits: list[float] = []
+    refreshes: list[float] = []
+    retries = 0
+    left = iter(attacks)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun = perf_counter()
+
+    async def attack() -> None:
+        for name, password, address in left:
+            counts[await outcome(auth, name, password, address)] += 1
+
+    async with anyio.create_task_group() as group:
+
+        async def honest() -> None:
+            nonlocal retries
+            pair = auth.sync.login("user1", PASSWORD, address=HOME)
+            for turn in range(10):
+                start = perf_counter()
+                while await outcome(auth, f"user{turn % 3}", PASSWORD, HOME) != "in":
+                    retries += 1
+                    await anyio.sleep(0.2)
+                waits.append(perf_counter() - start)
+                start = perf_counter()
+                await auth.refresh(pair.refresh_token)
+                refreshes.append(perf_counter() - start)
+                await anyio.sleep(0.1)
+
+        group.start_soon(honest)
+        for _ in range(parallel):
+            group.start_soon(attack)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(
+        f"\n{title}: {len(attacks)} attempts in {perf_counter() - begun:.1f} s, {dict(counts)}; "
+        f"honest logins median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s, {retries} retries; "
+        f"refreshes longest {max(refreshes):.3f} s; memory +{grown // 1024} MiB"
+    )
+    assert counts["in"] == 0
+    assert grown < 100 * 1024
+    assert max(waits) < 2
+    assert max(refreshes) < 1
+    return counts
+
+
+def test_spraying_from_a_thousand_addresses(auth: AsyncTokenService) -> None:
+    attacks = [
+        (f"user{index % 20}", f"Spring2026 {index}", f"10.{index // 250}.{index % 250}.1") for index in range(1000)
+    ] * 2
+    counts = anyio.run(session, auth, attacks, 50, "spraying from 1,000 addresses")
+    assert counts["InvalidGrant"] < 20 * 60  # each user's budget
+
+
+def test_one_user_hammered_from_two_hundred_addresses(auth: AsyncTokenService) -> None:
+    attacks = [("user0", f"guess {index}", f"10.0.{index % 200}.1") for index in range(4000)]
+    counts = anyio.run(session, auth, attacks, 50, "one user hammered from 200 addresses")
+    assert counts["InvalidGrant"] < 100
+
+
+def test_a_flood_of_logins_from_one_address(auth: AsyncTokenService) -> None:
+    attacks = [(f"user{index % 20}", f"guess {index}", "203.0.113.9") for index in range(4000)]
+    counts = anyio.run(session, auth, attacks, 500, "a flood from one address")
+    assert counts["InvalidGrant"] <= 60
+
+
+def test_who_exists_cannot_be_told_by_the_time(auth: AsyncTokenService) -> None:
+    """Interleaved; a rank test, which a few slow ones do not move: two groups alike are further apart once in 10,000 runs."""
+    times: dict[str, list[float]] = {"exists": [], "does not": []}
+    for index in range(150):
+        for kind in times if index % 2 else reversed(times):
+            name = f"user{index % 20}" if kind == "exists" else f"nobody{index % 20}"
+            start = perf_counter()
+            with pytest.raises(InvalidGrant):
+                auth.sync.login(name, "guess", address=f"10.1.{index}.1")
+            times[kind].append(perf_counter() - start)
+    first, second = times.values()
+    less = sum((one < other) + (one == other) / 2 for one in first for other in second)
+    n = len(first)
+    score = abs(less - n * n / 2) / (n * n * (2 * n + 1) / 12) ** 0.5
+    medians = [1000 * statistics.median(each) for each in (first, second)]
+    print(f"\nexists {medians[0]:.2f} ms, does not {medians[1]:.2f} ms, {score:.2f} standard deviations apart")
+    assert score < 3.9
