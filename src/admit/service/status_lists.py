@@ -129,7 +129,10 @@ def _count(tx: Tx) -> int:
 
 
 def _over(tx: Tx, number: int) -> list[int]:
-    """The places in one list whose sessions are over before their time: ended, or cut off with their user or client."""
+    """The places in one list whose sessions are over before their time: ended, or cut off with their user or client.
+
+    Whatever cuts a user off raises the epoch, disabling too.
+    """
     first = number * SIZE
     query = (
         select(sessions.c.status_idx)
@@ -142,7 +145,6 @@ def _over(tx: Tx, number: int) -> list[int]:
             or_(
                 sessions.c.ended_at.is_not(None),
                 sessions.c.epoch != users.c.epoch,
-                users.c.disabled_at.is_not(None),
                 clients.c.disabled_at.is_not(None),
             ),
         )
