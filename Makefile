@@ -43,7 +43,7 @@ fuzz: $(INSTALLED)  ## atheris on every parser; TARGETS='jws jwe' for some, RUNS
 
 mutate: $(INSTALLED)  ## is there a test for every rule of jose/ and tokens/? MUTANTS='admit.jose.jwe.*' for a part, MINUTES=60 at most
 	@$(PIP) install -c constraints.txt --no-build-isolation --editable '.[dev,mutate]'
-	-timeout $(MINUTES)m $(BIN)/python -m tests.soak.mutate run --max-children $(WORKERS) $(foreach name,$(MUTANTS),'$(name)')
+	-timeout $(MINUTES)m $(BIN)/python -m tests.soak.mutate $(foreach name,$(MUTANTS),'$(name)')
 	@$(BIN)/python -m tests.soak.mutate score
 
 bench: $(INSTALLED)  ## Admit and its peers side by side
