@@ -171,8 +171,11 @@ def next_ordinal(keys: Sequence[KeyTimes]) -> int:
 
 
 def _held_everywhere(active: KeyTimes, standby: KeyTimes, timing: Timing) -> int:
-    if standby.created_at <= active.created_at:
-        return 0  # whoever has a JWKS with the active key has the standby in it: it was there before, or with it
+    # Whoever has a JWKS with the active key has the standby in it, where that was there before, or came with the very first
+    # key. Numbers say so: times of two clocks, or within one tick, do not.
+    together = (active.ordinal, standby.ordinal) == (1, 2) and active.created_at == active.active_at
+    if standby.ordinal < active.ordinal or (together and standby.created_at == active.created_at):
+        return 0
     return standby.created_at + timing.published
 
 
