@@ -91,6 +91,52 @@ def test_rotating_twice_by_hand_waits_the_second_time() -> None:
     assert wait_before_rotation(keys, 6, TIMING) == 99
 
 
+def test_an_algorithm_is_given_up_only_where_others_sign_and_when_its_rotation_is_overdue() -> None:
+    keys = settled([], 0)
+    overdue = TIMING.lifetime + TIMING.published
+    assert next_step(keys, overdue - 1, TIMING, wanted=False, covered=True) is None
+    assert next_step(keys, 50 * overdue, TIMING, wanted=False, covered=False) is None
+    step = next_step(keys, overdue, TIMING, wanted=False, covered=True)
+    assert step == Step(Action.STOP, kid="k1")
+    keys = [replace(keys[0], state=State.RETIRING, retiring_at=overdue), keys[1]]
+    assert next_step(keys, overdue, TIMING, wanted=False, covered=True) == Step(Action.WITHDRAW, kid="k2")
+    keys = [keys[0], replace(keys[1], state=State.RETIRED)]
+    assert next_step(keys, overdue + 59, TIMING, wanted=False, covered=True) is None
+    assert next_step(keys, overdue + 60, TIMING, wanted=False, covered=True) == Step(Action.RETIRE, kid="k1")
+
+
+def test_a_standby_that_is_not_old_is_not_taken_away_from_a_process_that_just_added_it() -> None:
+    added = [KeyTimes(kid="k1", state=State.PENDING, ordinal=1, created_at=5)]
+    assert next_step(added, 5 + TIMING.published, TIMING, wanted=False, covered=True) is None
+    assert next_step(added, 5 + TIMING.lifetime + TIMING.published, TIMING, wanted=False, covered=True) is not None
+
+
+def test_a_new_algorithm_signs_when_every_verifier_can_hold_its_key_or_nothing_else_can_sign() -> None:
+    added = [KeyTimes(kid="k1", state=State.PENDING, ordinal=1, created_at=5)]
+    assert next_step(added, 104, TIMING, covered=True) is None
+    assert next_step(added, 105, TIMING, covered=True) == Step(Action.ACTIVATE, successor="k1")
+    assert next_step(added, 6, TIMING, covered=False) == Step(Action.ACTIVATE, successor="k1")
+
+
+def test_of_two_standbys_the_newer_is_next_and_the_older_helps_in_an_emergency() -> None:
+    keys = settled([], 0)
+    keys = [*keys, KeyTimes(kid="k3", state=State.PENDING, ordinal=3, created_at=10)]
+    assert rotation(keys) == Step(Action.ROTATE, kid="k1", successor="k3")
+    assert wait_before_rotation(keys, 10, TIMING) == TIMING.published
+    lost = [replace(keys[0], state=State.REVOKED), *keys[1:]]
+    assert next_step(lost, 11, TIMING) == Step(Action.ACTIVATE, successor="k2")
+    rotated = apply(keys, Step(Action.ROTATE, kid="k1", successor="k3"), 200)
+    assert wait_before_rotation(rotated, 200, TIMING) == 0  # k2 is in every JWKS that k3 is in
+
+
+def test_a_standby_added_in_the_very_tick_of_a_rotation_is_not_taken_for_an_old_one() -> None:
+    keys = settled([], 0)
+    step = rotation(keys)
+    assert step is not None
+    keys = settled(apply(keys, step, 0), 0)
+    assert wait_before_rotation(keys, 0, TIMING) == TIMING.published
+
+
 def test_no_state_is_left_but_as_drawn() -> None:
     assert NEXT[State.REVOKED] == frozenset()
     assert HOLDS_PRIVATE < PUBLISHED

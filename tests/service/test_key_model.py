@@ -33,6 +33,7 @@ from admit.errors import InvalidRequest, KeysUnavailable, RevokedToken, UnknownK
 from admit.keyring.lifecycle import HOLDS_PRIVATE, State
 from admit.keyring.wrapping import MasterKeys
 from admit.service import keystore, migrations, revocation, ring, schema
+from admit.service.keys import outlook
 from admit.service.policy import Policy
 from admit.service.session_policy import milliseconds
 from admit.service.storage import Storage
@@ -70,7 +71,13 @@ class Token:
 class Lives(RuleBasedStateMachine):
     template: Path
 
-    @initialize(skews=st.lists(st.integers(0, SKEW * 1000), min_size=PROCESSES, max_size=PROCESSES))
+    @initialize(
+        skews=st.lists(
+            st.one_of(st.sampled_from((0, SKEW * 1000)), st.integers(0, SKEW * 1000)),
+            min_size=PROCESSES,
+            max_size=PROCESSES,
+        )
+    )
     def begin(self, skews: list[int]) -> None:
         self.folder = Path(tempfile.mkdtemp())
         shutil.copy(self.template, self.folder / "auth.db")
@@ -149,6 +156,30 @@ class Lives(RuleBasedStateMachine):
             self.write(who, lambda tx: keystore.rotate(tx, MASTER, alg, POLICY, self.make, force=False))
 
     @rule(who=process, alg=st.sampled_from(ALGORITHMS))
+    def a_key_is_rotated_by_hand_as_soon_as_it_may(self, who: int, alg: str) -> None:
+        times = self.storage.read(lambda tx: keystore.all_times(tx, keystore.ACCESS)).get(alg, [])
+        waiting = [key.created_at for key in times if key.state is State.PENDING]
+        self.now = max(self.now, *waiting, *(at + PUBLISHED - self.skews[who] for at in waiting), 0)
+        self.a_key_is_rotated_by_hand(who, alg)
+        self.tokens_are_signed(who)
+
+    @rule(who=process)
+    def what_is_due_next_is_done_to_the_tick(self, who: int) -> None:
+        def ahead(tx: Any) -> list[int]:
+            waits, known = keystore.timing(tx, POLICY), keystore.all_times(tx, keystore.ACCESS)
+            return [at for times in known.values() for _, at in outlook(times, waits).values()]
+
+        due = [at - self.skews[who] for at in self.storage.read(ahead)]
+        self.now = min((at for at in due if at >= self.now), default=self.now)
+        self.a_process_takes_every_step(who)
+
+    @rule()
+    def processes_sign_from_a_view_that_is_as_old_as_it_may_be(self) -> None:
+        self.now = max(self.now, self.states[-1][0] + RELOAD * 1000 - 1)
+        for who in range(PROCESSES):
+            self.tokens_are_signed(who)
+
+    @rule(who=process, alg=st.sampled_from(ALGORITHMS))
     def a_key_is_taken_in(self, who: int, alg: str) -> None:
         with contextlib.suppress(InvalidRequest):
             self.write(who, lambda tx: keystore.take_in(tx, MASTER, self.make(alg), self.wanted[who]))
@@ -172,13 +203,21 @@ class Lives(RuleBasedStateMachine):
         kid = kids[pick % len(kids)]
         before = set(self.states[-1][1].active)
         held = [_kids(found)[0] for found in self.holdable()]
+        times = self.storage.read(lambda tx: keystore.all_times(tx, keystore.ACCESS))
+        ready = {
+            alg
+            for alg, keys in times.items()
+            if any(key.state is State.PENDING and key.kid != kid and all(key.kid in k for k in held) for key in keys)
+        }
         self.write(who, lambda tx: keystore.revoke(tx, MASTER, kid, POLICY, self.make))
         key = next((key for keys in POOL.values() for key in keys if key.kid == kid), None)
         if key is not None:
             self.revoked[kid] = key
         active = self.states[-1][1].active
         assert set(active) == before  # no algorithm is left without a key
-        self.early |= {key.kid for key in active.values() if not all(key.kid in kids for kids in held)}
+        young = {key.kid: alg for alg, key in active.items() if not all(key.kid in kids for kids in held)}
+        assert ready.isdisjoint(alg for kid, alg in young.items() if kid not in self.early)
+        self.early |= young.keys()
 
     @invariant()
     def every_honest_token_verifies_at_every_verifier(self) -> None:

@@ -29,7 +29,7 @@ from admit.service.session_policy import milliseconds
 from admit.tokens.revocation import Page, digest
 from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener
 
-_RETIRED_AFTER = Policy().key_reload + Policy().clock_skew + Policy().leeway + Policy().access_lifetime
+_RETIRED_AFTER = Policy().key_reload + 2 * Policy().clock_skew + Policy().leeway + Policy().access_lifetime
 
 
 def _states(service: TokenService) -> list[str]:

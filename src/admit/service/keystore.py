@@ -220,7 +220,8 @@ def timing(tx: Tx, policy: Policy) -> Timing:
     return Timing(
         lifetime=milliseconds(policy.key_lifetime),
         published=milliseconds(policy.key_published),
-        retire_after=milliseconds(policy.key_reload + policy.leeway + policy.clock_skew) + longest,
+        # Skew twice: between who signs and who verifies, and between who let it stop and who lets it retire.
+        retire_after=milliseconds(policy.key_reload + policy.leeway + 2 * policy.clock_skew) + longest,
     )
 
 
