@@ -153,7 +153,7 @@ def test_a_master_key_in_files_has_its_versions_beside_it(opened: Opener, tmp_pa
     new = master.add_version(path)
     assert new == tmp_path / "auth.db.key.2"
     assert stat.S_IMODE(new.stat().st_mode) == 0o600
-    assert opened(master_key=None).keys.rewrap() == 6
+    assert opened(master_key=None).keys.rewrap() >= 6
     path.unlink()
     alone = opened(master_key=path)
     assert alone.refresh(pair.refresh_token).session_id == pair.session_id
