@@ -5,11 +5,14 @@ And a PostgreSQL, for those that ask for it.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.helpers.leaks import Listener
 
 if TYPE_CHECKING:
     from tests.helpers.postgres import Postgres
@@ -30,3 +33,13 @@ def postgres() -> Iterator[Postgres]:
         yield running
     finally:
         running.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_secret_is_logged() -> Iterator[None]:
+    """Whatever Admit logs in this test process, in any test, holds no token, key or password."""
+    listener, log = Listener(), logging.getLogger("admit")
+    log.addHandler(listener)
+    yield
+    log.removeHandler(listener)
+    assert listener.found == []

@@ -16,6 +16,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.helpers.leaks import leaks
+
 PASSWORD = "correct horse battery staple"
 
 
@@ -61,6 +63,7 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(how)
         _, stderr = self.process.communicate(timeout=20)
+        assert leaks(stderr) == []
         return self.process.returncode, stderr
 
     def admin(self, *arguments: str, given: str = "") -> str:

@@ -52,7 +52,7 @@ class Soak:
         self.excused: Counter[str] = Counter()
         self.errors: list[str] = []
         self.killed_at = 0.0
-        self.first = children(process.pid)
+        self.watched = min(children(process.pid))
         self.samples: dict[int, list[tuple[int, int]]] = {}
 
     def ask(self, http: httpx2.Client, method: str, path: str, expected: int, **more: Any) -> httpx2.Response:
@@ -125,10 +125,10 @@ class Soak:
             yield
 
     def restart(self, _: httpx2.Client) -> Iterator[None]:
-        """One worker, never the oldest, is killed or told to end; the other's memory is watched all along."""
+        """One worker, never the one that is watched, is killed or told to end; the other's memory is watched all along."""
         number = 0
         while True:
-            newest = max(children(self.process.pid))
+            newest = next(iter(children(self.process.pid) - {self.watched}))
             number += 1
             if number % 2:
                 self.killed_at = time.monotonic()
@@ -144,7 +144,7 @@ class Soak:
 
     def sample(self, _: httpx2.Client) -> Iterator[None]:
         while True:
-            for pid in (self.process.pid, min(self.first)):
+            for pid in (self.process.pid, self.watched):
                 self.samples.setdefault(pid, []).append((resident(pid), handles(pid)))
             yield
 
