@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -81,3 +83,20 @@ def test_whoever_is_no_proxy_is_refused_whatever_he_says(serve: Callable[..., An
 def test_without_a_proxy_its_headers_are_not_believed(service: Any) -> None:
     assert login(service, ("X-Forwarded-For", "203.0.113.7")).is_success
     assert address(service) == "127.0.0.1"
+
+
+def test_behind_a_proxy_a_feeds_places_are_counted_by_the_callers_own_address(serve: Callable[..., Any]) -> None:
+    service = serve(
+        *("--trusted-proxy", "127.0.0.0/8", "--issuer", "https://auth.example", "--followers-per-address", "1")
+    )
+
+    def ask(address: str, query: str) -> httpx2.Response:
+        headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": address}
+        return httpx2.get(f"{service.url}/revocations?{query}", headers=headers, timeout=30)
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(ask, "203.0.113.7", "since=0&wait=8")
+        time.sleep(1.5)
+        assert ask("203.0.113.7", "since=0&wait=0.05").status_code == 429
+        assert ask("203.0.113.8", "since=0&wait=0.05").status_code == 200
+        assert waiting.result().status_code == 200
