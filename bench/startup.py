@@ -15,6 +15,8 @@ COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "import admit": [sys.executable, "-c", "import admit"],
     "jwt decode": [str(Path(sys.executable).parent / "admit"), "decode", TOKEN],
+    "jwt explain": [str(Path(sys.executable).parent / "admit"), "explain", TOKEN],
+    "jwt --help": [str(Path(sys.executable).parent / "admit"), "--help"],
 }
 
 

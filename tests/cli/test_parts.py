@@ -97,6 +97,20 @@ def test_a_token_is_found_in_what_it_was_copied_with(text: str) -> None:
     assert unwrap(text) == "a.b.c"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl -b 'session=eyJa.eyJb.c' https://api.example",
+        "curl --oauth2-bearer eyJa.eyJb.c https://api.example",
+        "curl -H 'X-Api-Token: eyJa.eyJb.c' https://api.example",
+        "https://api.example/?access_token=eyJa.eyJb.c&x=1",
+        "TOKEN=eyJa.eyJb.c",
+    ],
+)
+def test_a_token_is_found_in_a_pasted_command(text: str) -> None:
+    assert unwrap(text) == "eyJa.eyJb.c"
+
+
 @pytest.mark.parametrize("text", ["a b.c.d", "a.b*c.d", "bearer.a.b", "a.b.c=", "é.b.c"])
 def test_what_belongs_to_a_damaged_token_is_left_in_it(text: str) -> None:
     assert unwrap(text) == text

@@ -48,8 +48,12 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "login": ("login:login", "Log in to a service, and keep the tokens where only you can read them."),
         "refresh": ("login:refresh", "Get a new access token with the refresh token that is kept."),
         "logout": ("login:logout", "End the session that is kept, and forget its tokens."),
+        "whoami": ("whoami:whoami", "Say who is logged in, and whether the service's own keys confirm it."),
+        "revoke": ("revoke:revoke", "Revoke a token at its service."),
+        "introspect": ("introspect:introspect", "Ask a service whether a token is active, as a client that may ask."),
     },
     "About this command": {
+        "bench": ("bench:bench", "Measure how many tokens a second this machine signs and verifies."),
         "completion": ("completion:completion", "Print a script that completes commands and options in a shell."),
         "man": ("man:man", "Show the manual."),
     },

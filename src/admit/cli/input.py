@@ -17,6 +17,10 @@ _QUOTES: Final = "\"'`"
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ \t]*(.*)", re.DOTALL)
 _SCHEME: Final = re.compile(r"\b(?:bearer|dpop)\s+([^\s\"'`,;]+)", re.IGNORECASE)
 
+# A token in a cookie, a parameter or a header of another name, in a command or URL that was pasted.
+_PASTED: Final = re.compile(r"curl\s|https?://|[A-Za-z][\w-]*=", re.IGNORECASE)
+_INSIDE: Final = re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]*(?:\.[\w-]*){0,3}", re.ASCII)
+
 token_argument = click.argument("token", nargs=-1, metavar="[TOKEN | @FILE | env:NAME | -]")
 
 
@@ -47,6 +51,9 @@ def unwrap(text: str) -> str:
     found = _SCHEME.search(text)
     if found:
         return found[1]
+    inside = _INSIDE.findall(text) if _PASTED.match(text) else []
+    if len(inside) == 1:
+        return str(inside[0])
     header = _HEADER.fullmatch(text)
     return header[1].strip().strip(_QUOTES) if header else text
 

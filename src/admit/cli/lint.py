@@ -74,13 +74,20 @@ def lint(
     words = read_words(wordlist) if wordlist else []
     skipped = frozenset(ignored) | (frozenset((GUESSABLE.id,)) if no_guess else frozenset())
     looked_at, results = 0, []
-    for found in _found(token, files):
-        looked_at += 1
-        results += [(found, finding) for finding in findings(read(found.token), skipped, words)]
+    interrupted = False
+    try:
+        for found in _found(token, files):
+            results += [(found, finding) for finding in findings(read(found.token), skipped, words)]
+            looked_at += 1
+    except KeyboardInterrupt:
+        interrupted = True
     if not quiet:
         _write(
             results, looked_at, "json" if as_json else form or ("text" if for_people(False) else "json"), bool(files)
         )
+    if interrupted:
+        note(f"Interrupted: that is what was found in {looked_at} token{'s' * (looked_at != 1)}.", quiet)
+        return Exit.INTERRUPTED
     limit = SEVERITIES.index(fail_on) if fail_on != "never" else -1
     return Exit.LINT if any(SEVERITIES.index(each.rule.severity) <= limit for _, each in results) else Exit.OK
 
