@@ -170,6 +170,32 @@ def test_an_exponent_of_more_than_64_bits_is_refused_in_a_pem_too() -> None:
                     Key.from_pem(pem, alg)
 
 
+@pytest.mark.parametrize("oid", [110, 111, 112, 113])  # X25519, X448, Ed25519, Ed448 (RFC 8410 3)
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 55, 56, 57, 58])
+def test_a_raw_key_of_the_wrong_size_is_an_invalid_key_in_every_form(oid: int, size: int) -> None:
+    """The library has an InternalError for some of them, which is no ValueError."""
+    fits = size == {110: 32, 111: 56, 112: 32, 113: 57}[oid]
+    raw = bytes(range(1, size + 1))
+    inner = b"\x04" + bytes((size,)) + raw
+    rest = b"\x02\x01\x00\x30\x05\x06\x03\x2b\x65" + bytes((oid,)) + b"\x04" + bytes((len(inner),)) + inner
+    der = b"\x30" + bytes((len(rest),)) + rest
+    pem = b"-----BEGIN PRIVATE KEY-----\n" + base64.b64encode(der) + b"\n-----END PRIVATE KEY-----\n"
+    crv = {110: "X25519", 111: "X448", 112: "Ed25519", 113: "Ed448"}[oid]
+    alg = crv if crv.startswith("Ed") else "ECDH-ES"
+    if fits:
+        assert Key.from_der(der, alg) == Key.from_pem(pem, alg)
+        return
+    members = {"kty": "OKP", "crv": crv, "x": b64(raw or b"x"), "alg": alg}
+    for call in (
+        lambda: Key.from_der(der, alg),
+        lambda: Key.from_pem(pem, alg),
+        lambda: Key.from_jwk(members),
+        lambda: Key.from_jwk(members | {"d": b64(raw or b"x")}),
+    ):
+        with pytest.raises(InvalidKey):
+            call()
+
+
 def test_a_jwk_of_an_unknown_curve_or_parameter_set_is_an_invalid_key_wherever_it_is_read() -> None:
     odd: list[object] = [None, 5, [], {}, "", "P-256", "ed25519"]
     for value in odd:

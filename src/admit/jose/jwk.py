@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from cryptography.exceptions import InternalError
 from cryptography.exceptions import UnsupportedAlgorithm as NotBuiltIn
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -62,7 +63,7 @@ def read(jwk: Mapping[str, Any]) -> Material:
         raise InvalidKey("the cryptographic library on this machine was built without this kind of key") from None
     except InvalidKey:
         raise
-    except (ValueError, OverflowError, TypeError):
+    except (ValueError, OverflowError, TypeError, InternalError):
         # The library's message may quote numbers of the key.
         raise InvalidKey(f"the {kty} key's numbers are not a valid key") from None
 

@@ -6,6 +6,7 @@ from binascii import a2b_base64
 from contextlib import suppress
 from typing import Any, Final
 
+from cryptography.exceptions import InternalError
 from cryptography.exceptions import UnsupportedAlgorithm as NotBuiltIn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, PublicFormat
@@ -103,8 +104,8 @@ def _certificate_key(data: bytes, encoding: str) -> Any:
 def _load(load: Any) -> Any:
     try:
         return load()
-    except (ValueError, TypeError, NotBuiltIn, OverflowError):
-        # The library's message may describe the password or quote the input.
+    except (ValueError, TypeError, NotBuiltIn, OverflowError, InternalError):
+        # The library's message may describe the password or quote the input. InternalError: a raw key of the wrong size.
         raise InvalidKey(
             "the key cannot be read: damaged, of an unknown kind, or its password is missing or wrong"
         ) from None
