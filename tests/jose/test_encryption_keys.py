@@ -71,6 +71,8 @@ def test_arguments_of_the_wrong_sort_are_refused() -> None:
             Key.from_jwk({"kty": "oct", "k": b64(bytes(16)), "alg": "dir"}, alg=value)
         with pytest.raises(ConfigurationError):
             jwe.decrypt("a.b.c.d.e", AES, enc=value)
+        with pytest.raises(ConfigurationError):
+            jwe.decrypt("a.b.c.d.e", AES, enc=[value])
     assert Key.from_jwk({"kty": "oct", "k": b64(bytes(16)), "alg": "dir"}, alg="A128GCM").alg == "A128GCM"
 
 

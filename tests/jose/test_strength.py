@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -186,12 +187,13 @@ def test_a_raw_key_of_the_wrong_size_is_an_invalid_key_in_every_form(oid: int, s
         assert Key.from_der(der, alg) == Key.from_pem(pem, alg)
         return
     members = {"kty": "OKP", "crv": crv, "x": b64(raw or b"x"), "alg": alg}
-    for call in (
+    calls: list[Callable[[], Key]] = [
         lambda: Key.from_der(der, alg),
         lambda: Key.from_pem(pem, alg),
         lambda: Key.from_jwk(members),
         lambda: Key.from_jwk(members | {"d": b64(raw or b"x")}),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(InvalidKey):
             call()
 
