@@ -145,6 +145,25 @@ def test_b64_that_crit_leaves_out_is_refused_where_crit_names_something_else() -
         header.parse(head, understood=frozenset({"x", "b64"}))
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"crit": ["b64"]},
+        {"crit": ["b64", "b64"], "b64": True},
+        {"crit": ["alg"]},
+        {"crit": ["b64", "kid"], "b64": True, "kid": "k"},
+    ],
+    ids=["absent", "repeated", "registered", "registered beside a good one"],
+)
+def test_crit_names_what_is_absent_repeated_or_registered_though_it_would_be_understood(
+    members: dict[str, object],
+) -> None:
+    everything = frozenset({"b64", "alg", "kid"})
+    assert header.parse(segment(alg="ES256", b64=True, crit=["b64"]).encode(), understood=everything)
+    with pytest.raises(MalformedToken, match="registered, absent or repeated"):
+        header.parse(segment(alg="ES256", **members).encode(), understood=everything)
+
+
 FLAT = jws_json.sign_flattened(Signatory(ONE, unprotected={"n": 1}), PAYLOAD)
 GENERAL = jws_json.sign_general([ONE], PAYLOAD)
 ENTRY = json.loads(GENERAL)["signatures"][0]
