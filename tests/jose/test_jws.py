@@ -231,3 +231,20 @@ def test_key_ops_are_enforced_both_ways() -> None:
         jws.sign(checking, b"x")
     with pytest.raises(AdmitError):
         jws.verify(token, signing)
+
+
+def test_a_compact_token_is_ascii_text_of_three_parts_within_its_limit() -> None:
+    token = jws.sign(key("HS256"), b"payload")
+    assert jws.verify(token, key("HS256"), limit=len(token)) == jws.verify(token.encode(), key("HS256"))
+    with pytest.raises(MalformedToken, match="at most"):
+        jws.verify(token, key("HS256"), limit=len(token) - 1)
+    for kind in (bytearray, memoryview):
+        with pytest.raises(MalformedToken, match="a token is text"):
+            jws.verify(kind(token.encode()), key("HS256"))  # type: ignore[arg-type]
+    with pytest.raises(MalformedToken, match="ASCII"):
+        jws.verify(token + "é", key("HS256"))
+    for parts in (1, 2, 4, 6):
+        with pytest.raises(MalformedToken, match=f"its parts are {parts}, not 3"):
+            jws.verify(".".join(["AA"] * parts), key("HS256"))
+    with pytest.raises(MalformedToken, match="JWE"):
+        jws.verify("AA.AA.AA.AA.AA", key("HS256"))
