@@ -100,11 +100,37 @@ def test_an_entry_takes_eight_bytes() -> None:
     assert taken < 8 * count + 60_000
 
 
-def test_what_it_remembers_of_tokens_that_passed_is_bounded() -> None:
-    cut = RevocationSet([entry("sid", "another", None)])
-    for number in range(2_000):
-        assert not refused(cut, "jti", str(number))
-        assert len(cut._passed) <= 256
+def forged(kind: EntryKind, value: str, at: int, epoch: int | None = None) -> Entry:
+    """An entry whose digest is the value's but for the byte at a place."""
+    hashed = bytearray(digest(kind, value))
+    hashed[at] ^= 0x80
+    return Entry(kind, b64url_encode(bytes(hashed)).decode(), 1, None, epoch)
+
+
+@pytest.mark.parametrize("at", [0, 3, 4, 5])
+@pytest.mark.parametrize("kind", ["jti", "sid", "client", "kid"])
+def test_an_entry_cuts_off_nothing_that_differs_from_it_in_one_bit(kind: EntryKind, at: int) -> None:
+    assert not refused(RevocationSet([forged(kind, "x", at)]), kind, "x")
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_subjects_are_told_apart_by_eighty_bits(at: int) -> None:
+    other = forged("sub", "alice", at, 9)
+    assert not refused(RevocationSet([other]), "sub", "alice", 5)
+    for entries in ([other, entry("sub", "alice", None, 3)], [entry("sub", "alice", None, 3), other]):
+        cut = RevocationSet(entries)
+        assert len(cut) == 2
+        assert refused(cut, "sub", "alice", 2)
+        assert not refused(cut, "sub", "alice", 3)
+
+
+def test_what_stays_is_still_found_after_what_ended_has_gone() -> None:
+    cut = RevocationSet([entry("sid", "ended", NOW), entry("sid", "stays", NOW + 9_000), entry("kid", "k", None)])
+    cut.purge(NOW + 600)
+    assert len(cut) == 2
+    assert refused(cut, "sid", "stays")
+    assert refused(cut, "kid", "k")
+    assert sum(each.bit_count() for each in cut._map) == 2
 
 
 def test_two_tokens_that_share_a_jti_are_two_tokens() -> None:
@@ -134,7 +160,8 @@ def test_a_reader_never_misses_an_entry_beside_others_that_come_and_go() -> None
         while not ended.is_set():
             for _ in range(50):
                 number += 1
-                near = hashlib.sha256(b"%d" % number).digest()[:8] + wanted[8:]
+                hashed = hashlib.sha256(b"%d" % number).digest()
+                near = hashed[:3] + wanted[3:4] + hashed[4:12]
                 cut.apply([Entry("sid", b64url_encode(near).decode(), number, NOW)])
             cut.purge(NOW + 600)
 

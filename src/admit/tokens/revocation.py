@@ -9,6 +9,7 @@ writes pages, a resource server follows them, and a service's own verifiers ask 
 from __future__ import annotations
 
 import hashlib
+import zlib
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import msgspec
@@ -31,11 +32,19 @@ MAX_PAGE: Final = 2 * 1024 * 1024
 PAGE_ENTRIES: Final = 500
 """How many entries a service puts into one page, or twice as many; where there are more, the page says so."""
 _DIGEST: Final = 12  # bytes: 16 characters, and 2^96 against a stranger's token that is cut off by chance
+SEEDS: Final[dict[EntryKind, int]] = {kind: zlib.crc32(f"{kind}\0".encode()) for kind in KINDS}
+"""What the checksum of a value of each kind begins with."""
 
 
 def digest(kind: EntryKind, value: str) -> bytes:
-    """The truncated SHA-256 of kind and value: a feed's reader learns no id that it does not already hold."""
-    return hashlib.sha256(f"{kind}\0{value}".encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()[:_DIGEST]
+    """The CRC-32 of kind and value, and their truncated SHA-256.
+
+    The checksum costs a fifth of the hash, and mostly shows that nothing of the sort was cut off. Of an id that a feed's
+    reader does not hold it learns 32 bits, of the 144 of a session or a token.
+    """
+    raw = value.encode("utf-8", "surrogatepass")
+    hashed = hashlib.sha256(kind.encode() + b"\0" + raw, usedforsecurity=False).digest()
+    return zlib.crc32(raw, SEEDS[kind]).to_bytes(4) + hashed[: _DIGEST - 4]
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

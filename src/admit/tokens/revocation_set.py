@@ -1,11 +1,14 @@
-"""RevocationSet: the entries in force, in eight bytes each, and what has passed them already.
+"""RevocationSet: the entries in force, in eight bytes each.
 
 A verifier looks into it for every token, and many processes of a host hold one, so both its time and its size matter.
-Each kind of entry is a table of 64 sorted arrays. An entry is one 64-bit number: 40 bits of its hash, and the minute in
-which it ends; 6 more bits of the hash choose the array. So 100,000 entries take 0.8 MB.
+Each kind of entry is a table of 64 sorted arrays. An entry is one 64-bit number: a checksum of 32 bits, 6 of which choose
+the array, 14 bits of its hash, and the minute in which it ends. So 100,000 entries take 0.8 MB. In front of all tables lies
+a map of a million bits, one set for each entry by its checksum: most honest tokens need no further look, and only one in
+40,000 is hashed.
 
 Two values with the same 46 bits are taken for one. Where 100,000 entries are in force, that refuses one honest session in
-700 million (or token, or subject) until the entry ends; it never lets one pass.
+700 million (or token) until the entry ends; it never lets one pass. The names of subjects may be somebody's choice: 32
+more bits of their hash are held, so that nobody finds one that cuts off another.
 """
 
 from __future__ import annotations
@@ -14,29 +17,31 @@ from array import array
 from bisect import bisect_left
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from admit.errors import RevokedToken
 from admit.jose.encoding import b64url_decode
-from admit.tokens.revocation import KINDS, Entry, EntryKind, digest
+from admit.tokens.revocation import KINDS, SEEDS, Entry, EntryKind, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from admit.tokens.claims import Claims
 
 _BUCKETS: Final = 64
 _MINUTE: Final = 0xFF_FFFF  # the low 24 bits: minutes since 2020, up to 2051
 _HASH: Final = ~_MINUTE & 0xFFFF_FFFF_FFFF_FFFF
+_CHECKSUM: Final = 38  # where its 26 bits begin
+_MAP: Final = 1 << 17  # bytes
 _BEGIN: Final = 1_577_836_800 // 60  # 2020, in minutes since 1970
 _MOST_EPOCH: Final = 0xFFFF_FFFF
-_PLACE: Final = Struct(">QB").unpack_from  # of the hash: 64 bits, whose low 24 make room for the minute, and 8
+_SPLIT: Final = Struct(">IHI").unpack_from  # a digest: the checksum, 14 bits of the hash of 16, and 32 more
 _PASSED: Final = "_passed"
-_REMEMBERED: Final = 256  # tokens, about 160 bytes each
 _EMPTY: Final[array[int]] = array("Q")
-_NO_EPOCHS: Final[array[int]] = array("I")
 
 Bucket = tuple["array[int]", "array[int]"]
-"""Entries in order, and for subjects their epochs beside them. Replaced, never changed: a reader holds one as a whole."""
+"""Entries in order, and for subjects, beside them, 32 bits of the hash and 32 of the epoch. Replaced, never changed: a reader
+holds one as a whole."""
 
 
 class RevocationSet:
@@ -45,44 +50,38 @@ class RevocationSet:
     It implements Revocations, and never raises RevocationsUnavailable: how old it is, its owner must watch.
     """
 
-    __slots__ = ("_clients", "_jtis", "_kids", "_passed", "_sids", "_subs", "_tables")
+    __slots__ = ("_clients", "_jtis", "_kids", "_map", "_passed", "_sids", "_subs", "_tables")
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._tables: dict[EntryKind, _Table] = {kind: _Table() for kind in KINDS}
+        self._map = bytearray(_MAP)
+        self._tables: dict[EntryKind, _Table] = {kind: _Table(kind, self._map) for kind in KINDS}
         self._jtis, self._sids, self._subs = self._tables["jti"], self._tables["sid"], self._tables["sub"]
         self._clients, self._kids = self._tables["client"], self._tables["kid"]
-        self._passed: dict[object, int] = {}
+        self._passed = object()
         self.apply(entries)
 
     def check(self, claims: Claims[Any], /) -> None:
         """Raise RevokedToken where the token, its session, subject, client or key was cut off."""
-        # Entries are only ever added: what passed these very entries passes them again, and hashing is most of the price.
+        # Entries are only ever added: claims out of a cache that passed these very entries pass them again.
         # `passed` is taken before the entries are looked at, and replaced after they change: another thread's entry is
         # never missed.
         passed, known = self._passed, claims.__dict__
         if known.get(_PASSED) is passed:
             return
         registered = claims.registered
-        jti, sid, sub, client_id = registered.jti, registered.sid, registered.sub, registered.client_id
-        seen = hash((sid, sub, registered.epoch, client_id, claims.kid))  # shorter than they are; no two have one jti
-        if passed.get(jti) == seen:
-            return
-        if self._jtis.size and jti and self._jtis.find(digest("jti", jti)) is not None:
+        if self._jtis.size and registered.jti and self._jtis.find(registered.jti) is not None:
             raise RevokedToken("this token was revoked")
-        if self._sids.size and sid and self._sids.find(digest("sid", sid)) is not None:
+        if self._sids.size and registered.sid and self._sids.find(registered.sid) is not None:
             raise RevokedToken("the token's session has ended")
-        if self._subs.size and sub:
-            below = self._subs.find(digest("sub", sub))
+        if self._subs.size and registered.sub:
+            below = self._subs.find(registered.sub)
             # A token of that subject without an epoch cannot show that it came after the cut.
             if below is not None and (claims.epoch is None or claims.epoch < below or below == _MOST_EPOCH):
                 raise RevokedToken("the token's subject was cut off after it was issued")
-        if self._clients.size and client_id and self._clients.find(digest("client", client_id)) is not None:
+        if self._clients.size and registered.client_id and self._clients.find(registered.client_id) is not None:
             raise RevokedToken("the token's client was cut off")
-        if self._kids.size and self._kids.find(digest("kid", claims.kid)) is not None:
+        if self._kids.size and self._kids.find(claims.kid) is not None:
             raise RevokedToken("the key that signed the token was revoked")
-        if len(passed) >= _REMEMBERED:
-            passed.clear()
-        passed[jti] = seen
         known[_PASSED] = passed
 
     def apply(self, entries: Iterable[Entry]) -> None:
@@ -91,14 +90,17 @@ class RevocationSet:
             for entry in entries:
                 self._tables[entry.kind].add(entry)
         finally:
-            before, self._passed = self._passed, {}
-            before.clear()  # claims in a cache may hold it for long
+            self._passed = object()
 
     def purge(self, now: float) -> None:
         """Forget, within two minutes, what has expired: every token it could cut off has, too."""
         minute = min(max(int(now) // 60 - _BEGIN, 0), _MINUTE)  # what never ends is not before it
-        for table in self._tables.values():
-            table.purge(minute)
+        if sum(table.purge(minute) for table in self._tables.values()):
+            marks = bytearray(_MAP)
+            for table in self._tables.values():
+                for check in table.checksums():
+                    marks[check >> 15] |= 1 << (check & 7)
+            self._map[:] = marks  # in one step: no reader sees a mark missing
 
     def __len__(self) -> int:
         return sum(table.size for table in self._tables.values())
@@ -110,48 +112,82 @@ class RevocationSet:
 class _Table:
     """The entries of one kind."""
 
-    __slots__ = ("buckets", "size")
+    __slots__ = ("_kind", "_map", "_seed", "buckets", "size")
 
-    def __init__(self) -> None:
-        self.buckets: list[Bucket] = [(_EMPTY, _NO_EPOCHS)] * _BUCKETS
+    def __init__(self, kind: EntryKind, marks: bytearray) -> None:
+        self._kind: EntryKind = kind
+        self._seed, self._map = SEEDS[kind], marks
+        self.buckets: list[Bucket] = [(_EMPTY, _EMPTY)] * _BUCKETS
         self.size = 0
 
-    def find(self, key: bytes) -> int | None:
-        """The epoch of an entry, 0 for those that have none; None where there is no entry."""
-        place, bucket = _PLACE(key)
-        entries, epochs = self.buckets[bucket % _BUCKETS]
-        index = bisect_left(entries, place & _HASH)
-        if index == len(entries) or (entries[index] ^ place) & _HASH:
+    def find(self, value: str) -> int | None:
+        """The epoch of the value's entry, 0 for those that have none; None where there is no entry."""
+        check = crc32(value.encode(), self._seed)  # strict JSON has no lone surrogates
+        if not self._map[check >> 15] >> (check & 7) & 1:
             return None
-        return epochs[index] if epochs else 0
+        bucket = self.buckets[check % _BUCKETS]
+        entries = bucket[0]
+        index = bisect_left(entries, check >> 6 << _CHECKSUM)
+        if index == len(entries) or entries[index] >> _CHECKSUM != check >> 6:
+            return None
+        _, place, more = _placed(digest(self._kind, value))
+        found = _index(bucket, place, more)
+        return None if found is None else bucket[1][found] & _MOST_EPOCH if bucket[1] else 0
+
+    def checksums(self) -> Iterator[int]:
+        """Of all entries."""
+        for bucket, (entries, _) in enumerate(self.buckets):
+            for entry in entries:
+                yield entry >> _CHECKSUM << 6 | bucket
 
     def add(self, entry: Entry) -> None:
         """Add an entry."""
-        place, bucket = _PLACE(b64url_decode(entry.digest.encode()))
-        place, bucket = place & _HASH, bucket % _BUCKETS
+        number, place, more = _placed(b64url_decode(entry.digest.encode()))
+        check = place >> _CHECKSUM << 6 | number
         minute, epoch = _minute(entry.exp), min(entry.epoch or 0, _MOST_EPOCH)
-        entries, epochs = self.buckets[bucket]
-        index = after = bisect_left(entries, place)
-        if index < len(entries) and entries[index] & _HASH == place:
+        entries, epochs = bucket = self.buckets[number]
+        found = _index(bucket, place, more)
+        index = after = bisect_left(entries, place) if found is None else found
+        if found is None:
+            self.size += 1
+        else:
             after += 1
             minute = max(minute, entries[index] & _MINUTE)
-            epoch = max(epoch, epochs[index] if epochs else 0)
-        else:
-            self.size += 1
-        if entry.kind == "sub":
-            epochs = _spliced(epochs, index, epoch, after)
-        self.buckets[bucket] = _spliced(entries, index, place | minute, after), epochs
+            epoch = max(epoch, epochs[index] & _MOST_EPOCH if epochs else 0)
+        if self._kind == "sub":
+            epochs = _spliced(epochs, index, more << 32 | epoch, after)
+        self.buckets[number] = _spliced(entries, index, place | minute, after), epochs
+        self._map[check >> 15] |= 1 << (check & 7)
 
-    def purge(self, now: int) -> None:
-        """Remove what ended before the minute `now`."""
+    def purge(self, now: int) -> bool:
+        """Remove what ended before the minute `now`; whether there was any."""
+        before = self.size
         for bucket, (entries, epochs) in enumerate(self.buckets):
             alive = [index for index, entry in enumerate(entries) if entry & _MINUTE >= now]
             if len(alive) < len(entries):
                 self.size -= len(entries) - len(alive)
                 self.buckets[bucket] = (
                     array("Q", [entries[index] for index in alive]),
-                    array("I", [epochs[index] for index in alive]) if epochs else epochs,
+                    array("Q", [epochs[index] for index in alive]) if epochs else epochs,
                 )
+        return self.size < before
+
+
+def _placed(hashed: bytes) -> tuple[int, int, int]:
+    """A digest's bucket, its place in there with the minute left open, and further bits of the hash."""
+    check, upper, more = _SPLIT(hashed)
+    return check % _BUCKETS, check >> 6 << _CHECKSUM | upper >> 2 << 24, more
+
+
+def _index(bucket: Bucket, place: int, more: int) -> int | None:
+    """Where the entry of that place stands."""
+    entries, epochs = bucket
+    index = bisect_left(entries, place)
+    while index < len(entries) and not (entries[index] ^ place) & _HASH:
+        if not epochs or epochs[index] >> 32 == more:
+            return index
+        index += 1
+    return None
 
 
 def _spliced(numbers: array[int], index: int, number: int, after: int) -> array[int]:
