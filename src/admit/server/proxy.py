@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _PROBES = frozenset(("/healthz", "/readyz"))
+_HOP = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::\d+)?")
+"""An address, and the port that some proxies append: with it, each connection would pass for another caller."""
 
 
 class ProxyRules:
@@ -41,7 +44,7 @@ class ProxyRules:
         if _values(scope, b"x-forwarded-proto") != ["https"]:
             await refusal(403, "invalid_request", "X-Forwarded-Proto must be https")(scope, receive, send)
             return
-        caller = next((hop for hop in reversed(_values(scope, b"x-forwarded-for")) if not self._trusted(hop)), peer)
+        caller = next((hop for hop in reversed(_hops(scope)) if not self._trusted(hop)), peer)
         await self._app({**scope, "client": (caller, 0), "scheme": "https"}, receive, send)
 
     def _trusted(self, host: str) -> bool:
@@ -68,6 +71,12 @@ def parse_networks(networks: Sequence[str]) -> tuple[IPv4Network | IPv6Network, 
     if not parsed or any(network.prefixlen == 0 for network in parsed):
         raise ConfigurationError("a trusted proxy that may be anybody is no proxy: name its network")
     return parsed
+
+
+def _hops(scope: Scope) -> list[str]:
+    """The addresses in X-Forwarded-For; what looks like none is left as it is."""
+    hops = [(hop, _HOP.fullmatch(hop)) for hop in _values(scope, b"x-forwarded-for")]
+    return [hop if match is None else match[1] or match[2] for hop, match in hops]
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:
