@@ -160,8 +160,10 @@ def _adapted(text: str) -> bytes:
 
 
 _TEXT: Final = r"[!-#%-~]{1,128}"  # Django's and Werkzeug's salts: no dollar
-_AB64: Final = r"[A-Za-z0-9./]{1,256}"
-_B64: Final = r"[A-Za-z0-9+/]{1,256}={0,2}"
+_AB64: Final = r"[A-Za-z0-9./]"
+_B64: Final = r"[A-Za-z0-9+/]"
+_SALTY: Final = "{1,256}"  # characters
+_WHOLE: Final = "{22,256}"  # of a hash, 16 bytes at least: what was cut off to one byte, one password in 256 opens
 _SALT: Final = r"[A-Za-z0-9./]{22}"
 _2B: Final = rf"\$2[abxy]\$(?P<n>\d\d)\${_SALT}[A-Za-z0-9./]{{31}}"
 _NUMBER: Final = r"[1-9]\d{0,8}"
@@ -185,13 +187,13 @@ _SCHEMES: Final = (
     # Django's
     _scheme(rf"(?:argon2)?{_ARGON2}", _small_argon2, _argon2),
     _scheme(
-        rf"pbkdf2_{_PBKDF2_SHA}\$(?P<n>{_NUMBER})\$(?P<salt>{_TEXT})\$(?P<hash>{_B64})",
+        rf"pbkdf2_{_PBKDF2_SHA}\$(?P<n>{_NUMBER})\$(?P<salt>{_TEXT})\$(?P<hash>{_B64}{_WHOLE}={{0,2}})",
         *(_few_iterations, _pbkdf2, str.encode, _base64),
     ),
     _scheme(rf"(?:bcrypt\$)?(?P<rest>{_2B})", _few_rounds, _plain_bcrypt),
     _scheme(rf"bcrypt_sha256\$(?P<rest>{_2B})", _few_rounds, _django_bcrypt_sha256),
     _scheme(
-        rf"scrypt\$(?P<n>{_NUMBER})\$(?P<salt>{_TEXT})\$(?P<r>{_NUMBER})\$(?P<p>{_NUMBER})\$(?P<hash>{_B64})",
+        rf"scrypt\$(?P<n>{_NUMBER})\$(?P<salt>{_TEXT})\$(?P<r>{_NUMBER})\$(?P<p>{_NUMBER})\$(?P<hash>{_B64}{_WHOLE}={{0,2}})",
         *(_small_scrypt, _scrypt, str.encode, _base64),
     ),
     # Werkzeug's
@@ -205,7 +207,7 @@ _SCHEMES: Final = (
     ),
     # passlib's
     _scheme(
-        rf"\$pbkdf2(?:-(?P<h>sha256|sha512))?\$(?P<n>{_NUMBER})\$(?P<salt>{_AB64})\$(?P<hash>{_AB64})",
+        rf"\$pbkdf2(?:-(?P<h>sha256|sha512))?\$(?P<n>{_NUMBER})\$(?P<salt>{_AB64}{_SALTY})\$(?P<hash>{_AB64}{_WHOLE})",
         *(_few_iterations, _pbkdf2, _adapted, _adapted),
     ),
     _scheme(
@@ -214,7 +216,7 @@ _SCHEMES: Final = (
         *(_few_rounds, _passlib_bcrypt_sha256),
     ),
     _scheme(
-        rf"\$scrypt\$ln=(?P<ln>\d{{1,2}}),r=(?P<r>{_NUMBER}),p=(?P<p>{_NUMBER})\$(?P<salt>{_B64})\$(?P<hash>{_B64})",
+        rf"\$scrypt\$ln=(?P<ln>\d{{1,2}}),r=(?P<r>{_NUMBER}),p=(?P<p>{_NUMBER})\$(?P<salt>{_B64}{_SALTY}={{0,2}})\$(?P<hash>{_B64}{_WHOLE}={{0,2}})",
         *(_small_scrypt, _scrypt, _adapted, _adapted),
     ),
 )
