@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from admit.errors import InvalidGrant, TooManyRequests
 from admit.service import schema, throttle
@@ -68,6 +68,44 @@ def test_after_some_failures_each_further_one_doubles_the_wait_whether_the_user_
         clock.forward(1)
         assert attempt(service, name) == 0
     assert attempt(service, name, PASSWORD) == 8
+
+
+def test_other_spellings_of_a_name_that_an_own_table_finds_give_no_more_guesses(
+    opened: Opener, clock: MovableClock
+) -> None:
+    class Own:
+        def find(self, name: str) -> str | None:
+            return "42" if name.strip().lower() in ("alice", "alice smith") else None
+
+        def check(self, sub: str | None, password: str) -> bool:
+            return False
+
+    service = opened(clock=clock, users=Own(), logins=FEW)
+    assert [attempt(service, name) for name in ("alice", " Alice", "ALICE ", "alice\u3000", "ａｌｉｃｅ ")] == [
+        0,
+        0,
+        0,
+        1,
+        1,
+    ]
+    names = ("alice smith", "Alice Smith", " alice  smith", "ALICE SMITH ", " " * 300 + "alice smith")
+    assert [attempt(service, name, address=THERE) for name in names] == [0, 0, 0, 1, 1]
+
+
+def test_who_does_not_exist_costs_the_database_the_same_questions_as_who_does(service: TokenService) -> None:
+    asked: list[str] = []
+
+    @event.listens_for(service._core.storage._process().engine, "before_cursor_execute")
+    def note(*given: object) -> None:
+        asked.append(str(given[2]))
+
+    kinds = []
+    for name in ("alice", "nobody"):
+        asked.clear()
+        assert attempt(service, name, address=f"2001:db8:0:{len(kinds)}::1") == 0
+        kinds.append([each.partition("WHERE")[0] for each in asked if "admit_feed" not in each])
+    assert kinds[0] == kinds[1]
+    assert len(kinds[0]) > 5
 
 
 def test_what_is_over_the_limit_is_refused_before_any_hash_and_any_write(

@@ -31,7 +31,11 @@ class UserStore(Protocol):
     """
 
     def find(self, name: str) -> str | None:
-        """The immutable id of the user of that name; None for nobody, or a user who may not log in."""
+        """The immutable id of the user of that name; None for nobody, or a user who may not log in.
+
+        Failures are counted by the name as it was typed, but for letter case, width and spaces around it: other spellings
+        that find the same user have counts of their own.
+        """
 
     def check(self, sub: str | None, password: str) -> bool:
         """Whether it is that user's password. With None, spend the usual time and answer False: no user probing."""
