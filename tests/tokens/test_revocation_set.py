@@ -113,8 +113,8 @@ def test_an_entry_cuts_off_nothing_that_differs_from_it_in_one_bit(kind: EntryKi
     assert not refused(RevocationSet([forged(kind, "x", at)]), kind, "x")
 
 
-@pytest.mark.parametrize("at", range(10))
-def test_subjects_are_told_apart_by_eighty_bits(at: int) -> None:
+@pytest.mark.parametrize("at", range(12))
+def test_subjects_are_told_apart_by_their_whole_digest(at: int) -> None:
     other = forged("sub", "alice", at, 9)
     assert not refused(RevocationSet([other]), "sub", "alice", 5)
     for entries in ([other, entry("sub", "alice", None, 3)], [entry("sub", "alice", None, 3), other]):

@@ -7,8 +7,9 @@ a map of a million bits, one set for each entry by its checksum: most honest tok
 40,000 is hashed.
 
 Two values with the same 46 bits are taken for one. Where 100,000 entries are in force, that refuses one honest session in
-700 million (or token) until the entry ends; it never lets one pass. The names of subjects may be somebody's choice: 32
-more bits of their hash are held, so that nobody finds one that cuts off another.
+700 million (or token) until the entry ends; it never lets one pass. The names of subjects may be somebody's choice, and
+checksums can be chosen: of subjects 32 bits more are held, of their whole digest under this process's own secret (PEP 456).
+So nobody finds one that cuts off another short of 64 bits of SHA-256.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ _CHECKSUM: Final = 38  # where its 26 bits begin
 _MAP: Final = 1 << 17  # bytes
 _BEGIN: Final = 1_577_836_800 // 60  # 2020, in minutes since 1970
 _MOST_EPOCH: Final = 0xFFFF_FFFF
-_SPLIT: Final = Struct(">IHI").unpack_from  # a digest: the checksum, 14 bits of the hash of 16, and 32 more
+_MORE: Final = 0xFFFF_FFFF
+_SPLIT: Final = Struct(">IH").unpack_from  # a digest: the checksum, and 14 bits of the hash of 16
 _PASSED: Final = "_passed"
 _EMPTY: Final[array[int]] = array("Q")
 
 Bucket = tuple["array[int]", "array[int]"]
-"""Entries in order, and for subjects, beside them, 32 bits of the hash and 32 of the epoch. Replaced, never changed: a reader
+"""Entries in order, and for subjects, beside them, 32 bits of their digest and 32 of the epoch. Replaced, never changed: a reader
 holds one as a whole."""
 
 
@@ -174,9 +176,9 @@ class _Table:
 
 
 def _placed(hashed: bytes) -> tuple[int, int, int]:
-    """A digest's bucket, its place in there with the minute left open, and further bits of the hash."""
-    check, upper, more = _SPLIT(hashed)
-    return check % _BUCKETS, check >> 6 << _CHECKSUM | upper >> 2 << 24, more
+    """A digest's bucket, its place in there with the minute left open, and 32 bits that stand for all of it in this process."""
+    check, upper = _SPLIT(hashed)
+    return check % _BUCKETS, check >> 6 << _CHECKSUM | upper >> 2 << 24, hash(hashed) & _MORE
 
 
 def _index(bucket: Bucket, place: int, more: int) -> int | None:
