@@ -99,7 +99,7 @@ def test_who_does_not_exist_costs_the_database_the_same_questions_as_who_does(se
     def note(*given: object) -> None:
         asked.append(str(given[2]))
 
-    kinds = []
+    kinds: list[list[str]] = []
     for name in ("alice", "nobody"):
         asked.clear()
         assert attempt(service, name, address=f"2001:db8:0:{len(kinds)}::1") == 0
