@@ -21,6 +21,7 @@ from admit.errors import AdmitError, shown
 from admit.jose.keyset import KeySet
 from admit.keyring.lifecycle import PUBLISHED
 from admit.remote.fetch import is_loopback
+from admit.server.settings import Settings
 from admit.service import revocation
 from admit.service.schema import audit, keys
 from admit.tokens.revocation import Page
@@ -48,7 +49,8 @@ def certificate_file(deployment: Deployment) -> Iterator[Finding]:
         yield failure(
             f"its private key {settings.tls_key} has mode {mode(settings.tls_key)}", f"chmod 600 {settings.tls_key}"
         )
-    yield _expiry((leaf.not_valid_after_utc - datetime.fromtimestamp(system_clock(), UTC)).total_seconds())
+    left = leaf.not_valid_after_utc - datetime.fromtimestamp(system_clock(), UTC)
+    yield _expiry(left.total_seconds(), settings)
     host = urlsplit(settings.issuer).hostname if settings.issuer else None
     if host and not _names(leaf, host):
         yield failure(
@@ -71,12 +73,12 @@ def tls(deployment: Deployment) -> Iterator[Finding]:
     except ssl.SSLCertVerificationError as error:
         yield failure(
             f"clients refuse the certificate of {url.hostname}: {error.verify_message}",
-            "renew it, for the issuer's host, with its whole chain; the service reads a new one on SIGHUP",
+            f"renew it, for the issuer's host, with its whole chain; {_reload(deployment.settings)}",
         )
         return
     except OSError as error:
         raise Skip(f"nothing answers TLS at {url.hostname} ({type(error).__name__})") from None
-    yield _expiry(ssl.cert_time_to_seconds(ends) - system_clock())
+    yield _expiry(ssl.cert_time_to_seconds(ends) - system_clock(), deployment.settings)
 
 
 def issuer(deployment: Deployment) -> Iterator[Finding]:
@@ -187,13 +189,22 @@ def _difference(whose: str, seconds: float) -> Finding:
     return warning(told, mend) if abs(seconds) > _DIFFER else ok(told)
 
 
-def _expiry(seconds: float) -> Finding:
-    days = seconds / 86400
+def _expiry(seconds: float, settings: Settings) -> Finding:
+    days, renew = seconds / 86400, f"renew it; {_reload(settings)}"
     if days < 0:
-        return failure(f"the certificate ended {-days:.0f} days ago", "renew it; the service reads a new one on SIGHUP")
+        return failure(f"the certificate ended {-days:.0f} days ago", renew)
     if days < _SOON:
-        return warning(f"the certificate ends in {days:.0f} days", "renew it; the service reads a new one on SIGHUP")
+        return warning(f"the certificate ends in {days:.0f} days", renew)
     return ok(f"the certificate is good for {days:.0f} days more")
+
+
+def _reload(settings: Settings) -> str:
+    """What makes a renewed certificate known to those who serve it."""
+    if settings.tls_cert is None:
+        return "then let the proxy that serves it read it anew"
+    if settings.workers > 1:
+        return "the service reads a new one on SIGHUP"
+    return "then restart the service: a single process does not read it anew"  # SIGHUP would end it
 
 
 def _names(leaf: x509.Certificate, host: str) -> bool:
