@@ -128,11 +128,11 @@ class Storage:
 
     def read(self, query: Callable[[Tx], T]) -> T:
         """What `query` answers. Each of its statements sees the newest commit; it may run more than once."""
-        try:
-            with self._measured("read"):
+        with self._measured("read"):
+            try:
                 return self._again(lambda process: self._queried(process.engine, query))
-        except (SQLAlchemyError, sqlite3.Error) as error:
-            raise self._failed(error) from None
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                raise self._failed(error) from None
 
     def write(
         self, change: Callable[[Tx], T], *, taken: AdmitError | None = None, single: bool = False
@@ -142,15 +142,15 @@ class Storage:
         taken: raised where a unique value exists already. single: it is one statement, which needs neither BEGIN nor
         COMMIT around it: two round trips less. Raises StorageUnavailable.
         """
-        try:
-            with self._measured("write"):
+        with self._measured("write"):
+            try:
                 if single and not self.sqlite:
                     return self._lone(change)
                 return self._again(lambda process: self._written(process, change, taken is None))
-        except IntegrityError as error:
-            raise (taken or self._failed(error)) from None
-        except (SQLAlchemyError, sqlite3.Error, NotYet) as error:
-            raise self._failed(error) from None
+            except IntegrityError as error:
+                raise (taken or self._failed(error)) from None
+            except (SQLAlchemyError, sqlite3.Error, NotYet) as error:
+                raise self._failed(error) from None
 
     def notices(self) -> Notices:
         """What a thread waits for that follows this database; for one thread of this process."""
