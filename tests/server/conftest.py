@@ -32,13 +32,14 @@ class Served:
     port: int = 0
     http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=20, trust_env=False))
 
-    def start(self) -> None:
+    def start(self, *module: str) -> None:
+        """module: what runs instead of the command itself, and its first arguments."""
         command = ["serve", "--data", str(self.data), "--port", str(self.port), "--audience", "orders"]
         self.process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
-                "admit.cli",
+                *(module or ("admit.cli",)),
                 *command,
                 "--scopes",
                 "orders:read",

@@ -37,6 +37,7 @@ from admit.tokens.origin import parse_origins
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from opentelemetry.trace import TracerProvider
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -87,6 +88,8 @@ def create_context(
     cookies: Cookies | None = None,
     cors: Cors | None = None,
     metrics_from: Sequence[str] = LOOPBACK,
+    traces_from: Sequence[str] = LOOPBACK,
+    tracer_provider: TracerProvider | None = None,
     siblings: Siblings | None = None,
 ) -> Context:
     """What the endpoints of one service share in this process. followers: how many may wait for the feed at once."""
@@ -105,6 +108,8 @@ def create_context(
         draining=Draining(),
         cookies=cookies,
         cors=cors,
+        traces_from=parse_networks(traces_from),
+        tracer_provider=tracer_provider,
     )
 
 
@@ -118,6 +123,8 @@ def create_app(
     cookies: Cookies | None = None,
     cors_origins: Sequence[str] = (),
     metrics_from: Sequence[str] = LOOPBACK,
+    traces_from: Sequence[str] = LOOPBACK,
+    tracer_provider: TracerProvider | None = None,
     siblings: Siblings | None = None,
 ) -> Starlette:
     """The HTTP face of a token service, as an ASGI app; closing the service stays the caller's.
@@ -125,6 +132,8 @@ def create_app(
     trusted_proxies: networks (CIDR) of the proxies that terminate TLS; then every request comes through one of them.
     followers, followers_per_address: how many requests may wait for the revocation feed, in all and from one address.
     feed_readers: "anyone", or "clients", who then authenticate.
+    traces_from: networks whose traceparent is continued; any other's is linked to. tracer_provider: of OpenTelemetry; by
+    default the process's own, where it has one.
     metrics_from: networks whose requests see /metrics. siblings: the other workers, whose metrics are told too.
     cookies: pages of these origins get their tokens in cookies. cors_origins: pages of these, and of those, may read the
     answers. Raises ConfigurationError for what is no network or no origin.
@@ -137,6 +146,8 @@ def create_app(
         cookies=cookies,
         cors=make_cors(cookies, cors_origins),
         metrics_from=metrics_from,
+        traces_from=traces_from,
+        tracer_provider=tracer_provider,
         siblings=siblings,
     )
     context.metrics.watch()

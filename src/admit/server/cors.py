@@ -52,7 +52,7 @@ class Cors:
             if readers == "pages" and self._named(request) is None:
                 origin = header(request, "origin") or "no origin"
                 log.warning("cors: a page of %s asks; if it is yours, name it in cors_origins", shown(origin, 200))
-                response = refusal(403, "foreign_origin", "pages of this origin may not read the answers")
+                response: Response = refusal(403, "foreign_origin", "pages of this origin may not read the answers")
             else:
                 response = Response(None, 204, NO_STORE)
                 response.headers["Access-Control-Allow-Methods"] = ", ".join(methods)

@@ -31,14 +31,23 @@ REALM: Final = "admit"
 log = logging.getLogger("admit.server")
 
 
+class Refusal(Response):
+    """An OAuth error object (RFC 6749 5.2). `code` is its `error`, for those who count."""
+
+    def __init__(self, status: int, code: str, description: str, headers: Mapping[str, str]) -> None:
+        body = json_bytes({"error": code, "error_description": description})
+        super().__init__(body, status, headers, "application/json")
+        self.code = code
+
+
 def answer(body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
     """A JSON answer, not to be cached unless `headers` says otherwise."""
     return Response(json_bytes(body), status, headers, "application/json")
 
 
-def refusal(status: int, code: str, description: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An OAuth error object (RFC 6749 5.2)."""
-    return answer({"error": code, "error_description": description}, status, {**NO_STORE, **(headers or {})})
+def refusal(status: int, code: str, description: str, headers: Mapping[str, str] | None = None) -> Refusal:
+    """An OAuth error object, not to be cached."""
+    return Refusal(status, code, description, {**NO_STORE, **(headers or {})})
 
 
 def render(error: AdmitError) -> Response:

@@ -26,6 +26,7 @@ class Seen:
     id: str
     route: str = "-"
     address: str = "-"
+    trace: str = ""
 
 
 request: Final[ContextVar[Seen | None]] = ContextVar("admit_request", default=None)
@@ -42,7 +43,7 @@ class Text(logging.Formatter):
 
 
 class Json(logging.Formatter):
-    """One JSON object a line: time (RFC 3339), level, logger, message, request_id; and what a line adds in `fields`."""
+    """One JSON object a line: time (RFC 3339), level, logger, message, request_id, trace_id; and what a line adds in `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
         seen = request.get()
@@ -53,6 +54,7 @@ class Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **({"request_id": seen.id} if seen else {}),
+            **({"trace_id": seen.trace} if seen and seen.trace else {}),
             **fields,
         }
         if raised := _raised(record):

@@ -47,7 +47,7 @@ class Metrics:
         )
         self._outcomes = Counter(
             "admit_outcomes",
-            "What requests came to: ok, the code of an error, or refused.",
+            "What requests came to: ok, the code of an error, or refused where it has none.",
             ("endpoint", "outcome"),
             registry=registry,
         )

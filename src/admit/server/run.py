@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 
 from admit.errors import AdmitError, ConfigurationError, shown
 from admit.jose.algorithms import algorithm
-from admit.server import logs
+from admit.server import logs, traces
 from admit.server.app import create_app, make_cors
 from admit.server.cookies import require_same_scheme
 from admit.server.drain import GRACEFUL_SECONDS, Server
@@ -63,6 +63,7 @@ def check(settings: Settings) -> None:
         if settings.trusted_proxy:
             parse_networks(settings.trusted_proxy)
         parse_networks(settings.metrics_from)
+        parse_networks(settings.traces_from)
         cookies = settings.cookies
         make_cors(cookies, settings.cors_origins)
         if cookies is not None:
@@ -203,6 +204,7 @@ def _serve(
             followers_per_address=settings.followers_per_address,
             feed_readers=settings.feed_readers,
             metrics_from=settings.metrics_from,
+            traces_from=settings.traces_from,
             siblings=siblings,
             cookies=settings.cookies,
             cors_origins=settings.cors_origins,
@@ -233,6 +235,7 @@ def _serve(
             ).run(sockets=[listener])
     finally:
         service.close()
+        traces.flush()
 
 
 def _check_certificate(settings: Settings) -> None:

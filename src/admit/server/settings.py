@@ -55,6 +55,7 @@ class Settings:
     followers_per_address: int = 64
     feed_readers: str = "anyone"
     metrics_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    traces_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     workers: int = 1
     log_level: str = "warning"
     log_format: str = "text"
@@ -136,7 +137,8 @@ HELP: Final = {
     "followers_per_address": "of them, from one address",
     "feed_readers": "who may follow the revocation feed: anyone, or clients, who then authenticate",
     "metrics_from": "the network (CIDR) that may read /metrics, by default loopback",
-    "workers": "how many processes serve; SIGHUP replaces them one after the other",
+    "traces_from": "the network (CIDR) whose traceparent is continued, by default loopback",
+    "workers": "how many processes serve; where there are several, SIGHUP replaces them one after the other",
     "log_level": "what to log: debug, info (each request too), warning or error",
     "log_format": "how to log: text, or json for one object a line",
     "profile": "where the four limits of sessions come from: nist-aal1, nist-aal2, owasp, owasp-high-value or rfc9700",
@@ -253,7 +255,16 @@ def _exactly(kind: type[Any], value: object) -> Any:
 
 
 _LISTS: Final = frozenset(
-    ("algorithms", "audience", "scopes", "trusted_proxy", "cookie_origins", "cors_origins", "metrics_from")
+    (
+        "algorithms",
+        "audience",
+        "scopes",
+        "trusted_proxy",
+        "cookie_origins",
+        "cors_origins",
+        "metrics_from",
+        "traces_from",
+    )
 )
 _READERS: Final[dict[str, Callable[[object], object]]] = {
     **dict.fromkeys(OWN, _text),
