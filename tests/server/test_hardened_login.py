@@ -10,6 +10,8 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from urllib.parse import parse_qs, urlsplit
 
 import pyotp
@@ -74,6 +76,24 @@ def test_a_slowed_login_is_429_with_the_seconds_to_wait(service: Served) -> None
     assert [answer.status_code for answer in answers] == [401] * 10 + [429]
     assert answers[-1].json()["error"] == "temporarily_unavailable"
     assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+def test_where_too_many_logins_wait_the_answer_is_503_with_the_seconds_to_wait_and_refreshes_go_on(
+    serve: Callable[..., Served],
+) -> None:
+    tiny = serve("--password-hashes", "1", "--password-queue", "1", "--argon2-passes", "30")
+    tiny.add_user()
+    pair = tiny.login()
+    with ThreadPoolExecutor(12) as pool:
+        calls = [pool.submit(tiny.post, "/login", username=f"user{index}", password="wrong") for index in range(12)]
+        wait(calls, return_when=FIRST_COMPLETED)
+        assert tiny.refresh(pair["refresh_token"]).status_code == 200
+        answers = [call.result() for call in calls]
+    assert {answer.status_code for answer in answers} == {401, 503}
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert refused.json()["error"] == "temporarily_unavailable"
+    assert int(refused.headers["retry-after"]) >= 1
+    tiny.login()
 
 
 def test_a_user_changes_the_password_and_logs_in_again(service: Served) -> None:

@@ -18,6 +18,7 @@ from werkzeug.security import generate_password_hash
 from admit.errors import InvalidGrant, InvalidRequest
 from admit.service import hashes, schema, throttle
 from admit.service.facade import TokenService
+from tests.helpers.ranks import APART, apart
 from tests.service.conftest import PASSWORD
 
 with warnings.catch_warnings():
@@ -202,6 +203,21 @@ def test_who_does_not_exist_takes_the_time_of_somebody_who_does_and_of_the_same_
         decoy = throttle.digest(service._core, "decoy", f"nobody{index}")
         assert not service._core.users.judge(None, PASSWORD, decoy=decoy, renew=True)  # type: ignore[attr-defined]
     assert all(sum(each == kind for each in seen) >= 8 for kind in ("$2b$04", "scrypt"))
+
+
+def test_the_time_does_not_tell_who_exists_among_users_with_imported_hashes(service: TokenService) -> None:
+    """Two schemes, far apart in time; every name is asked for once, since its time is always the same."""
+    slow, fast = passlib.bcrypt.using(rounds=8).hash(SPOKEN), MADE["passlib pbkdf2_sha256"](SPOKEN)
+    for index in range(50):
+        service.users.add(f"user{index}", password_hash=slow if index % 2 else fast)
+    times: dict[str, list[float]] = {"user": [], "nobody": []}
+    for index in range(50):
+        for kind in times if index % 2 else reversed(times):
+            begun = time.perf_counter()
+            with pytest.raises(InvalidGrant):
+                service.login(f"{kind}{index}", "a guess", address=f"10.0.{index}.1")
+            times[kind].append(time.perf_counter() - begun)
+    assert apart(*times.values()) < APART
 
 
 def stored_of(service: TokenService) -> str:

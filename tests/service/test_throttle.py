@@ -169,6 +169,28 @@ def test_an_address_new_to_a_user_under_attack_waits_once_for_itself_whatever_th
     assert attempt(service, password=PASSWORD, address=HERE) == -1
 
 
+def test_an_address_that_failed_before_the_attack_waits_as_one_that_never_tried(
+    service: TokenService, clock: MovableClock
+) -> None:
+    assert [attempt(service, address=f"203.0.113.{index}") for index in range(5)] == [0] * 5
+    assert [attempt(service, address=f"203.0.113.{index}") for index in range(5)] == [30] * 5
+    clock.forward(30_000)
+    assert [attempt(service, address=f"203.0.113.{index}") for index in range(5)] == [0] * 5
+    assert attempt(service, password=PASSWORD, address="203.0.113.0") == 60
+
+
+def test_the_wait_of_a_user_under_attack_is_not_served_by_having_waited_for_ones_other_guesses(
+    service: TokenService, clock: MovableClock
+) -> None:
+    for index in range(6):
+        attempt(service, f"user{index}")
+    assert attempt(service) == 1  # the address has to wait; alice is not under attack yet
+    for index in range(5):
+        attempt(service, address=f"203.0.113.{index}")
+    clock.forward(1000)
+    assert attempt(service) == 30
+
+
 def test_one_address_that_tries_many_users_is_slowed_but_not_those_who_logged_in_from_there(
     service: TokenService, clock: MovableClock
 ) -> None:

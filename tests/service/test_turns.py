@@ -1,4 +1,4 @@
-"""Few places, a bounded queue, and the addresses take turns in it."""
+"""Few places, two bounded lanes, and the lines take turns in each."""
 
 from __future__ import annotations
 
@@ -10,31 +10,41 @@ import anyio
 import pytest
 
 from admit.errors import Overloaded
-from admit.service.turns import Turns
+from admit.service.turns import Line, Turns
+
+
+def line(name: str) -> Line:
+    """Capitals are known."""
+    return Line(name.isupper(), name)
+
+
+def untouched(turns: Turns) -> bool:
+    return turns.waiting == 0 and not any(lane.lines for lane in turns._lanes.values()) and turns._free == 1
 
 
 class Crowd:
-    """Threads that wait for a turn, one after the other; each is let go by hand."""
+    """Threads that wait for a turn, one after the other."""
 
     def __init__(self, turns: Turns) -> None:
         self.turns, self.served, self.refused = turns, list[str](), list[str]()
         self.threads: list[Thread] = []
 
-    def come(self, address: str) -> None:
+    def come(self, name: str) -> None:
         def wait() -> None:
             try:
-                with self.turns.turn(address):
-                    self.served.append(address)
+                with self.turns.turn(line(name)):
+                    self.served.append(name)
             except Overloaded:
-                self.refused.append(address)
+                self.refused.append(name)
 
-        before = self.turns._waiting
+        lane = self.turns._lanes[name.isupper()]
+        before = lane.waiting
         thread = Thread(target=wait)
         self.threads.append(thread)
         thread.start()
-        while self.turns._waiting == before and thread.is_alive():
+        while lane.waiting == before and thread.is_alive():
             Event().wait(0.001)
-            if self.turns._waiting == self.turns._most:
+            if lane.waiting == self.turns._most:
                 break
 
     def end(self) -> None:
@@ -45,7 +55,7 @@ class Crowd:
 @contextmanager
 def crowded(places: int = 1, waiting: int = 6, seconds: float = 20) -> Iterator[Crowd]:
     crowd = Crowd(Turns(places, waiting, seconds))
-    with crowd.turns.turn("busy"):
+    with crowd.turns.turn(line("busy")):
         yield crowd
     crowd.end()
 
@@ -55,6 +65,23 @@ def test_the_addresses_take_turns() -> None:
         for address in "aaabca":
             crowd.come(address)
     assert "".join(crowd.served) == "abcaaa"
+
+
+def test_neither_lane_waits_for_more_than_one_of_the_other() -> None:
+    with crowded() as crowd:
+        for name in "abcdABCD":
+            crowd.come(name)
+    assert "".join(crowd.served) == "AaBbCcDd"
+
+
+def test_a_lane_full_of_strangers_keeps_nobody_out_who_is_known() -> None:
+    with crowded() as crowd:
+        for name in "abcdefABAA":
+            crowd.come(name)
+        with pytest.raises(Overloaded), crowd.turns.turn(line("g")):
+            pass
+    assert crowd.refused == []
+    assert "".join(crowd.served) == "AaBbAcAdef"
 
 
 def test_a_full_queue_refuses_the_address_that_fills_it_and_lets_another_in() -> None:
@@ -77,7 +104,7 @@ def test_a_queue_full_of_different_addresses_refuses_the_next() -> None:
     with crowded() as crowd:
         for address in "abcdef":
             crowd.come(address)
-        with pytest.raises(Overloaded) as refused, crowd.turns.turn("g"):
+        with pytest.raises(Overloaded) as refused, crowd.turns.turn(line("g")):
             pass
         assert refused.value.retry_after >= 1
     assert "".join(crowd.served) == "abcdef"
@@ -85,17 +112,18 @@ def test_a_queue_full_of_different_addresses_refuses_the_next() -> None:
 
 def test_whoever_waits_too_long_is_refused_and_leaves_no_trace() -> None:
     turns = Turns(1, 6, 0.01)
-    with turns.turn("a"), pytest.raises(Overloaded), turns.turn("b"):
-        pass
-    assert (turns._waiting, turns._lines, turns._free) == (0, {}, 1)
+    for name in "bB":
+        with turns.turn(line("a")), pytest.raises(Overloaded), turns.turn(line(name)):
+            pass
+        assert untouched(turns)
 
 
 def test_what_fails_in_its_place_gives_it_back() -> None:
     turns = Turns(1, 6, 0.01)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), turns.turn("a"):
+        with pytest.raises(ZeroDivisionError), turns.turn(line("a")):
             raise ZeroDivisionError
-    with turns.turn("a"):
+    with turns.turn(line("a")):
         pass
 
 
@@ -104,21 +132,21 @@ def test_tasks_take_turns_and_a_cancelled_one_leaves_no_trace() -> None:
     served: list[str] = []
 
     async def one(address: str) -> None:
-        async with turns.awaited(address):
+        async with turns.awaited(line(address)):
             served.append(address)
 
     async def main() -> None:
-        async with anyio.create_task_group() as group, turns.awaited("busy"):
+        async with anyio.create_task_group() as group, turns.awaited(line("busy")):
             for address in "aaab":
                 group.start_soon(one, address)
                 await anyio.sleep(0.01)
             with anyio.move_on_after(0.01):
                 await one("gone")
-        async with anyio.create_task_group() as group, turns.awaited("busy"):
+        async with anyio.create_task_group() as group, turns.awaited(line("busy")):
             group.start_soon(one, "never")
             await anyio.sleep(0.01)
             group.cancel_scope.cancel()
 
     anyio.run(main)
     assert "".join(served) == "abaa"
-    assert (turns._waiting, turns._lines, turns._free) == (0, {}, 1)
+    assert untouched(turns)

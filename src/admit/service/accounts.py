@@ -14,6 +14,7 @@ from admit.service import audit, hashes, revocation
 from admit.service.clients import PREFIX
 from admit.service.results import User
 from admit.service.schema import users
+from admit.service.turns import Line
 
 if TYPE_CHECKING:
     from admit.service.core import Core
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from admit.service.storage import Storage, Tx
 
 _LONGEST: Final = 255
+LINE: Final = Line(False, "")
+"""Where new passwords wait to be hashed: together in one line, so that signing up in crowds delays no login."""
 
 
 class UserStore(Protocol):
@@ -154,7 +157,7 @@ class Users:
 
     def _hashed(self, password: str, name: str | None) -> str:
         self._core.passwords.must_be_good(password, name)
-        with self._core.turns.turn(""):
+        with self._core.turns.turn(LINE):
             return self._core.passwords.hash(password)
 
     def _one(self, query: object) -> User | None:

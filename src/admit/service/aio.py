@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from admit.service import accounts, login, password_change
 from admit.service.cleanup import LIMIT
 from admit.service.clients import FIRST_PARTY, OVERLAP
 from admit.service.storage import POOL
 from admit.service.throttle import network
-from admit.service.turns import Turns
+from admit.service.turns import Line, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,6 +45,10 @@ T = TypeVar("T")
 E = TypeVar("E")
 _THREADS = 40
 """At once on SQLite, where a commit is shared; on PostgreSQL as many as the pool has connections."""
+_LOOKS = 2
+"""At once, to see in which lane a login waits: a read each, some hundred times shorter than a hash."""
+_LOOKING = 16
+"""So many times `password_queue` may wait for it, since that queue is emptied so much faster."""
 
 
 class _Threads:
@@ -53,7 +58,10 @@ class _Threads:
         # somewhat more than there are places, since a login also waits for the database.
         threads = 2 * policy.places + 2
         self._hashing = CapacityLimiter(threads)
-        self._turns = Turns(threads, policy.password_queue, policy.password_wait.total_seconds())
+        seconds = policy.password_wait.total_seconds()
+        self._turns = Turns(threads, policy.password_queue, seconds)
+        self._looking = CapacityLimiter(_LOOKS)
+        self._looks = Turns(_LOOKS, _LOOKING * policy.password_queue, seconds)
 
     def hashes(self) -> tuple[int, int]:
         return self._hashing.borrowed_tokens, self._turns.waiting
@@ -61,8 +69,12 @@ class _Threads:
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._limiter)
 
-    async def hash(self, address: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._turns.awaited(network(address)):
+    async def look(self, address: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._looks.awaited(Line(False, network(address))):
+            return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._looking)
+
+    async def hash(self, line: Line, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._turns.awaited(line):
             return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._hashing)
 
 
@@ -101,8 +113,9 @@ class AsyncTokenService:
         otp: str | None = None,
     ) -> TokenPair:
         """See TokenService.login."""
+        line = await self._threads.look(address, login.line, self.sync._core, name, address)
         return await self._threads.hash(
-            address,
+            line,
             self.sync.login,
             name,
             password,
@@ -175,7 +188,7 @@ class AsyncTokenService:
 
     async def change_password(self, sub: str, old: str, new: str, *, address: str = "") -> None:
         """See TokenService.change_password."""
-        await self._threads.hash(address, self.sync.change_password, sub, old, new, address=address)
+        await self._threads.hash(password_change.line(sub), self.sync.change_password, sub, old, new, address=address)
 
     async def sessions(self, sub: str) -> list[Session]:
         """See TokenService.sessions."""
@@ -266,7 +279,7 @@ class AsyncUsers:
 
     async def add(self, name: str, password: str | None = None, *, password_hash: str | None = None) -> User:
         """See Users.add."""
-        return await self._threads.hash("", self._users.add, name, password, password_hash=password_hash)
+        return await self._threads.hash(accounts.LINE, self._users.add, name, password, password_hash=password_hash)
 
     async def list(self, after: str = "", limit: int = 100) -> list[User]:
         """See Users.list."""
@@ -290,7 +303,7 @@ class AsyncUsers:
 
     async def set_password(self, sub: str, password: str) -> None:
         """See Users.set_password."""
-        await self._threads.hash("", self._users.set_password, sub, password)
+        await self._threads.hash(accounts.LINE, self._users.set_password, sub, password)
 
 
 class AsyncClients:

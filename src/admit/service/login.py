@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from admit.service.core import Core
     from admit.service.results import Client
     from admit.service.storage import Tx
+    from admit.service.turns import Line
 
 _NAME: Final = 255  # characters of what cannot be a name
 _NOTE: Final = 200  # characters of a device's or an address's description
@@ -41,8 +42,8 @@ def login(
     granted = clients.granted_scope(client.scopes, scope)
     meant_for = clients.granted_audience(client, audience)
 
-    spelled = accounts.normalized(name) or _folded(name)
-    attempt = throttle.admitted(core, f"name {spelled}", note(address))
+    spelled = _spelled(name)
+    attempt = throttle.admitted(core, _account(spelled), note(address))
     # The epoch is read before the password is looked at, and compared under lock in the inserting transaction: whatever
     # cuts the user off in between wins.
     found = core.users.find(name)
@@ -51,7 +52,7 @@ def login(
     # For nobody, too: each question to the database takes a time that can be measured.
     epoch, disabled = core.read(lambda tx: accounts.standing(tx, found or ""))
     sub = None if disabled else found
-    with core.turns.turn(throttle.network(note(address))):
+    with core.turns.turn(attempt.line):
         attempt = throttle.count(core, attempt, found)
         right = _right(core, spelled, found, disabled, password)
     if not right or sub is None:
@@ -131,6 +132,11 @@ def login(
     )
 
 
+def line(core: Core, name: str, address: str) -> Line:
+    """Where such a login waits for its turn."""
+    return throttle.line(core, _account(_spelled(name)), note(address))
+
+
 def _second_factor(
     tx: Tx, core: Core, attempt: throttle.Attempt, sub: str, otp: str | None, told: dict[str, str]
 ) -> AdmitError | None:
@@ -174,6 +180,14 @@ def user_claims(core: Core, sub: str) -> dict[str, object]:
 def note(text: str) -> str:
     """A description as it is stored: short, and nothing that a terminal or a database would choke on."""
     return "".join(character for character in text[:_NOTE] if character.isprintable())
+
+
+def _spelled(name: str) -> str:
+    return accounts.normalized(name) or _folded(name)
+
+
+def _account(spelled: str) -> str:
+    return f"name {spelled}"
 
 
 def _right(core: Core, name: str, found: str | None, disabled: bool, password: str) -> bool:

@@ -9,10 +9,16 @@ from sqlalchemy import update
 from admit.errors import ConfigurationError, InvalidGrant, InvalidRequest
 from admit.service import accounts, audit, throttle
 from admit.service.schema import users
+from admit.service.turns import Line
 
 if TYPE_CHECKING:
     from admit.service.core import Core
     from admit.service.storage import Tx
+
+
+def line(sub: str) -> Line:
+    """Where the user waits for a turn: among those who are known, since nobody else has a session of the user's."""
+    return Line(True, sub)
 
 
 def change(core: Core, sub: str, old: str, new: str, *, address: str) -> None:
@@ -24,7 +30,7 @@ def change(core: Core, sub: str, old: str, new: str, *, address: str) -> None:
     core.passwords.must_be_good(new, core.read(lambda tx: accounts.name_of(tx, sub)))
     epoch, disabled = core.read(lambda tx: accounts.standing(tx, sub))
     attempt = throttle.admitted(core, f"sub {sub}", address)
-    with core.turns.turn(throttle.network(address)):
+    with core.turns.turn(line(sub)):
         attempt = throttle.count(core, attempt, sub)
         right = core.users.judge(sub, old, decoy="", renew=False) and not disabled
         renewed = core.passwords.hash(new) if right else ""

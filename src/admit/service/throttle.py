@@ -7,7 +7,7 @@ cannot be more than the budget. Three counts, in rows that expire, whose ids are
 |---|---|
 | user and address | twice as long after each failure |
 | address | the same, shared by all users who never logged in from there |
-| user | nothing where the user logged in from that address before, or tried and waited; a new address waits once first |
+| user | nothing where the user logged in from that address before; any other waits first, once it is under attack |
 
 So who attacks a user slows himself, and every address that the user never came from: there each newcomer serves a wait of
 its own, which nobody else can use up. No number of failures shuts a user out.
@@ -29,6 +29,7 @@ from admit.jose.encoding import b64url_encode
 from admit.service import audit
 from admit.service.schema import throttle as table
 from admit.service.session_policy import milliseconds
+from admit.service.turns import Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +90,11 @@ class Count(NamedTuple):
     next_at: int = 0
     expires_at: int = 0
 
+    @property
+    def waited(self) -> bool:
+        """Whether the failures led to a wait: such rows are kept for longer."""
+        return self.expires_at - self.next_at >= _LONG_REMEMBERED
+
 
 class Counts(NamedTuple):
     """What is held against one attempt. `known`: the user logged in from that address before."""
@@ -104,7 +110,7 @@ def wait(counts: Counts, now: int, by: Rules) -> int:
     until = counts.pair.next_at
     if not counts.known:
         until = max(until, counts.address.next_at)
-        if counts.pair == Count():
+        if not counts.pair.waited:
             until = max(until, now + by.user.wait(counts.user.failures))
     return max(0, until - now)
 
@@ -135,25 +141,41 @@ class Attempt:
     address: str
     written: dict[str, Count]
 
+    @property
+    def line(self) -> Line:
+        """Where it waits for its turn: users at their known places one after the other, the rest by address."""
+        known = self.known.expires_at > 0
+        return Line(known, self.ids["user"] if known else network(self.address))
+
 
 def admitted(core: Core, account: str, address: str) -> Attempt:
     """An attempt that may be made now, not counted yet. Raises TooManyRequests with the wait.
 
     account: what is to be guessed, whether it exists or not. address: where the caller is; "" counts for nobody else.
     """
+    attempt, counts, now = _met(core, account, address)
+    left = wait(counts, now, core.rules)
+    if left:
+        if not counts.pair.waited and core.rules.user.wait(counts.user.failures):  # it begins to serve that wait
+            serving = {attempt.ids["pair"]: _count(counts.pair.failures, left, now)}
+            core.write(lambda tx: _write(tx, serving))
+        raise refused(left)
+    return attempt
+
+
+def line(core: Core, account: str, address: str) -> Line:
+    """Where an attempt will wait for its turn; the arguments as of `admitted`."""
+    return _met(core, account, address)[0].line
+
+
+def _met(core: Core, account: str, address: str) -> tuple[Attempt, Counts, int]:
     near = network(address)
     parts = {"pair": (account, near), "address": (near,), "user": (account,), "known": (account, near)}
     ids = {kind: digest(core, kind, *values) for kind, values in parts.items() if near or kind != "address"}
     found, now = core.read(lambda tx: (_read(tx, ids.values()), tx.now))
     known = _living(found.get(ids["known"]), now)
     attempt = Attempt(ids=ids, known=known, address=address, written={})
-    counts = _counts(attempt, found, now)
-    left = wait(counts, now, core.rules)
-    if left:
-        if counts.pair == Count():  # it begins to serve its wait
-            core.write(lambda tx: _write(tx, {ids["pair"]: _count(0, left, now)}))
-        raise refused(left)
-    return attempt
+    return attempt, _counts(attempt, found, now), now
 
 
 def count(core: Core, attempt: Attempt, sub: str | None) -> Attempt:

@@ -1,7 +1,7 @@
-"""Turns: a few places at once, and a bounded queue for them in which the addresses take turns.
+"""Turns: a few places at once, and two bounded lanes that are served alternately; in each, the lines take turns.
 
-A flood from one address waits behind itself: whoever comes from another address is next but one. Where the queue is
-full, the newest of the address that fills it gives way.
+A flood that stands in one line waits behind itself: whoever comes in another is next but one. A flood of many lines fills
+its own lane, and delays the other by one turn. Where a lane is full, the newest of its longest line gives way.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import asynccontextmanager, contextmanager
 from threading import Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
@@ -19,34 +19,80 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 
+class Line(NamedTuple):
+    """Where one waits. `known`: in the lane that strangers cannot fill. `name`: who share one line there."""
+
+    known: bool
+    name: str
+
+
 class _Turn:
     """One who waits. `wake` is called once: its place is there, or it has to give way."""
 
-    __slots__ = ("address", "granted", "wake")
+    __slots__ = ("granted", "line", "wake")
 
-    def __init__(self, address: str, wake: Callable[[], None]) -> None:
-        self.address, self.wake, self.granted = address, wake, False
+    def __init__(self, line: Line, wake: Callable[[], None]) -> None:
+        self.line, self.wake, self.granted = line, wake, False
+
+
+class _Lane:
+    """Lines, in the order in which they are next."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, deque[_Turn]] = {}
+        self.waiting = 0
+
+    def join(self, turn: _Turn, most: int) -> None:
+        """Raises Overloaded where the lane is full, and the line not shorter than the longest."""
+        name = turn.line.name
+        if self.waiting >= most:
+            longest = max(self.lines.values(), key=len)
+            if len(longest) <= len(self.lines.get(name, ())) + 1:
+                raise Overloaded("too many passwords are being checked", retry_after=1)
+            given_up = longest.pop()
+            self.waiting -= 1
+            given_up.wake()
+        self.lines.setdefault(name, deque()).append(turn)
+        self.waiting += 1
+
+    def following(self) -> _Turn:
+        """The first of the line that is next."""
+        name = next(iter(self.lines))
+        line = self.lines.pop(name)
+        first = line.popleft()
+        if line:
+            self.lines[name] = line  # at the end: the others come first
+        self.waiting -= 1
+        return first
+
+    def forget(self, turn: _Turn) -> None:
+        """Whoever leaves without having had a turn, if it is still here."""
+        line = self.lines.get(turn.line.name)
+        if line is not None and turn in line:
+            line.remove(turn)
+            self.waiting -= 1
+            if not line:
+                del self.lines[turn.line.name]
 
 
 class Turns:
-    """places: how many at once. waiting: how many more may wait; seconds: for how long."""
+    """places: how many at once. waiting: how many more may wait in each lane; seconds: for how long."""
 
     def __init__(self, places: int, waiting: int, seconds: float) -> None:
         self._free, self._most, self._seconds = places, waiting, seconds
         self._lock = Lock()
-        self._lines: dict[str, deque[_Turn]] = {}  # in the order in which the addresses are next
-        self._waiting = 0
+        self._lanes = {True: _Lane(), False: _Lane()}  # by `known`, in the order in which they are next
 
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return self._waiting
+        return sum(lane.waiting for lane in tuple(self._lanes.values()))
 
     @contextmanager
-    def turn(self, address: str) -> Iterator[None]:
-        """A place, in a thread. Raises Overloaded where the queue is full, or the wait too long."""
+    def turn(self, line: Line) -> Iterator[None]:
+        """A place, in a thread. Raises Overloaded where the lane is full, or the wait too long."""
         event = Event()
-        turn = self._join(address, event.set)
+        turn = self._join(line, event.set)
         try:
             event.wait(self._seconds)
             self._end_wait(turn)
@@ -55,10 +101,10 @@ class Turns:
             self._release(turn)
 
     @asynccontextmanager
-    async def awaited(self, address: str) -> AsyncIterator[None]:
+    async def awaited(self, line: Line) -> AsyncIterator[None]:
         """The same, for tasks of one event loop."""
         event = anyio.Event()
-        turn = self._join(address, event.set)
+        turn = self._join(line, event.set)
         try:
             with anyio.move_on_after(self._seconds):
                 await event.wait()
@@ -67,54 +113,36 @@ class Turns:
         finally:
             self._release(turn)
 
-    def _join(self, address: str, wake: Callable[[], None]) -> _Turn:
-        turn = _Turn(address, wake)
+    def _join(self, line: Line, wake: Callable[[], None]) -> _Turn:
+        turn = _Turn(line, wake)
         with self._lock:
             if self._free:
                 self._free -= 1
                 turn.granted = True
                 wake()
-                return turn
-            if self._waiting >= self._most:
-                longest = max(self._lines.values(), key=len)
-                if len(longest) <= len(self._lines.get(address, ())) + 1:
-                    raise Overloaded("too many passwords are being checked", retry_after=1)
-                given_up = longest.pop()
-                self._waiting -= 1
-                given_up.wake()
-            self._lines.setdefault(address, deque()).append(turn)
-            self._waiting += 1
+            else:
+                self._lanes[line.known].join(turn, self._most)
         return turn
 
     def _end_wait(self, turn: _Turn) -> None:
         with self._lock:
             if turn.granted:
                 return
-            self._forget(turn)
+            self._lanes[turn.line.known].forget(turn)
         raise Overloaded("too many passwords are being checked", retry_after=1)
 
     def _release(self, turn: _Turn) -> None:
-        """Whatever became of it, also while it waited: its place goes to the first of the address that is next."""
+        """Whatever became of it, also while it waited: its place goes to the first of the lane that is next."""
         with self._lock:
             if not turn.granted:
-                self._forget(turn)
+                self._lanes[turn.line.known].forget(turn)
                 return
-            address = next(iter(self._lines), None)
-            if address is None:
+            known = next((known for known, lane in self._lanes.items() if lane.waiting), None)
+            if known is None:
                 self._free += 1
                 return
-            line = self._lines.pop(address)
-            following = line.popleft()
-            if line:
-                self._lines[address] = line  # at the end: the others come first
-            self._waiting -= 1
+            lane = self._lanes.pop(known)
+            self._lanes[known] = lane  # at the end: the other comes first
+            following = lane.following()
             following.granted = True
             following.wake()
-
-    def _forget(self, turn: _Turn) -> None:
-        line = self._lines.get(turn.address)
-        if line is not None and turn in line:
-            line.remove(turn)
-            self._waiting -= 1
-            if not line:
-                del self._lines[turn.address]
