@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from time import sleep
 
 import anyio
 import pytest
@@ -11,6 +14,7 @@ from admit.errors import InvalidGrant, Overloaded, TooManyRequests
 from admit.service.aio import AsyncTokenService
 from admit.service.facade import TokenService
 from admit.service.login_policy import LoginPolicy
+from admit.service.turns import Line
 from tests.service.conftest import PASSWORD, MovableClock, Opener, cheap
 
 HOME = "198.51.100.7"
@@ -83,6 +87,29 @@ def test_a_flood_from_everywhere_keeps_strangers_out_and_nobody_who_is_at_home(s
         assert flood["Overloaded"] > 0
 
     anyio.run(main)
+
+
+def test_a_lane_full_of_strangers_refuses_neither_a_known_place_nor_a_change_of_password(opened: Opener) -> None:
+    """In threads, as an application without an event loop calls."""
+    service = cheap(opened(logins=LoginPolicy(password_hashes=1, password_queue=1)))
+    alice = service.users.add("alice", PASSWORD).id
+    service.login("alice", PASSWORD, address=HOME)
+    turns = service._core.turns
+    stranger = partial(service.login, "nobody", PASSWORD, address="203.0.113.9")
+    at_home = partial(service.login, "alice", PASSWORD, address=HOME)
+    change = partial(service.change_password, alice, PASSWORD, PASSWORD + " too", address=HOME)
+    with ThreadPoolExecutor(2) as pool:
+        for known in (at_home, change):
+            with turns.turn(Line(False, "busy")):
+                waiting: list[Future[object]] = []
+                for index, call in enumerate((stranger, known)):
+                    waiting.append(pool.submit(call))
+                    while turns.waiting == index and not waiting[-1].done():
+                        sleep(0.001)
+                with pytest.raises(Overloaded):
+                    service.login("nobody else", PASSWORD, address="203.0.113.10")
+            assert isinstance(waiting[0].exception(), InvalidGrant)
+            assert waiting[1].exception() is None
 
 
 def test_a_user_hammered_from_many_addresses_still_gets_in_from_home(service: TokenService) -> None:

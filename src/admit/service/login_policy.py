@@ -23,7 +23,7 @@ class LoginPolicy:
     password_hashes: int = 0
     """Passwords hashed at once in one process; 0 for one less than there are cores, so that one is left for the rest."""
     password_queue: int = 64
-    """Logins that may wait for it, one address after the other; beyond, 503 with Retry-After."""
+    """Logins that may wait for it, in each of two lanes (turns.py); beyond, 503 with Retry-After."""
     password_wait: timedelta = timedelta(seconds=5)
     """How long they wait."""
     failures_per_user: int = 10
@@ -31,7 +31,7 @@ class LoginPolicy:
     failures_per_address: int = 50
     """The same, for one address and all users together."""
     failures_everywhere: int = 30
-    """The same, for one user and all addresses; from then on an address new to the user waits before its first try."""
+    """The same, for one user and all addresses; from then on an address the user never logged in from waits before its next."""
     longest_wait: timedelta = timedelta(minutes=15)
     """The longest wait that failures lead to."""
 
