@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from admit import Verifier
 from admit.errors import ConfigurationError, RevocationsUnavailable, RevokedToken
 from admit.remote.issuer import RemoteIssuer
 from admit.tokens.waiting import WouldWait, may_wait
-from tests.remote.conftest import FEED, document
+from tests.remote.conftest import FEED, JWKS, METADATA, document
 from tests.remote.test_revocations import until
 
 ASK = "/introspect"
@@ -66,6 +67,17 @@ def test_nothing_is_asked_while_the_feed_is_fresh(issuer: Any, verifier: Verifie
     for _ in range(5):
         verifier.verify(issuer.token())
     assert issuer.asked[ASK] == 0
+
+
+@pytest.mark.parametrize("place", ["https://127.0.0.1:1/introspect", "https://evil.example/introspect"])
+def test_neither_token_nor_secret_is_sent_to_another_origin_whatever_the_metadata_say(
+    issuer: Any, ticker: Any, remote: RemoteIssuer, verifier: Verifier[None], place: str
+) -> None:
+    body = json.dumps({"issuer": issuer.url, "jwks_uri": issuer.url + JWKS, "introspection_endpoint": place}).encode()
+    issuer.answers[METADATA] = lambda _: (200, {}, body)
+    stale(issuer, ticker, remote)
+    with pytest.raises(RevocationsUnavailable, match="another origin"):
+        verifier.verify(issuer.token())
 
 
 def test_a_stale_verifier_asks_with_its_credentials_and_believes_the_answer(

@@ -33,6 +33,23 @@ def test_the_old_password_is_needed_and_every_session_ends(service: TokenService
     ]
 
 
+def test_who_is_cut_off_while_changing_the_password_does_not_change_it(
+    service: TokenService, alice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = service._core.passwords.check
+
+    def cut_off(stored: str | None, password: str) -> bool:
+        right = judge(stored, password)
+        service.logout_everywhere(alice)
+        return right
+
+    monkeypatch.setattr(service._core.passwords, "check", cut_off)
+    with pytest.raises(InvalidGrant):
+        service.change_password(alice, PASSWORD, NEW)
+    monkeypatch.undo()
+    assert service.login("alice", PASSWORD).sub == alice
+
+
 def test_guessing_the_old_password_is_slowed(service: TokenService, alice: str) -> None:
     for _ in range(10):
         with pytest.raises(InvalidGrant):

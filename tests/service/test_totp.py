@@ -55,6 +55,19 @@ def test_a_login_needs_the_code_and_says_so_only_to_the_right_password(service: 
     assert peek(service.refresh(pair.refresh_token).access_token).claims["amr"] == ["pwd", "otp"]
 
 
+def test_a_second_factor_that_is_turned_on_during_a_login_is_not_passed_by(opened: Opener, clock: MovableClock) -> None:
+    def turned_on(sub: str) -> dict[str, object]:  # called after the password was right, before anything is written
+        if not service.totp.enrolled(sub):
+            service.totp.confirm(sub, App(service.totp.enrol(sub).uri, clock).code())
+        return {}
+
+    service = cheap(opened(clock=clock, claims=turned_on))
+    sub = service.users.add("alice", PASSWORD).id
+    with pytest.raises(InvalidGrant):
+        service.login("alice", PASSWORD)
+    assert service.sessions(sub) == []
+
+
 def test_a_session_by_password_alone_says_so(service: TokenService, alice: str) -> None:
     pair = service.login("alice", PASSWORD, otp="123456")  # nobody asked for it
     assert peek(pair.access_token).claims["amr"] == ["pwd"]
