@@ -57,15 +57,15 @@ def test_a_login_needs_the_code_and_says_so_only_to_the_right_password(service: 
 
 def test_a_second_factor_that_is_turned_on_during_a_login_is_not_passed_by(opened: Opener, clock: MovableClock) -> None:
     def turned_on(sub: str) -> dict[str, object]:  # called after the password was right, before anything is written
-        if not service.totp.enrolled(sub):
-            service.totp.confirm(sub, App(service.totp.enrol(sub).uri, clock).code())
+        if not ours.totp.enrolled(sub):
+            ours.totp.confirm(sub, App(ours.totp.enrol(sub).uri, clock).code())
         return {}
 
-    service = cheap(opened(clock=clock, claims=turned_on))
-    sub = service.users.add("alice", PASSWORD).id
+    ours = cheap(opened(clock=clock, claims=turned_on))
+    sub = ours.users.add("alice", PASSWORD).id
     with pytest.raises(InvalidGrant):
-        service.login("alice", PASSWORD)
-    assert service.sessions(sub) == []
+        ours.login("alice", PASSWORD)
+    assert ours.sessions(sub) == []
 
 
 def test_a_session_by_password_alone_says_so(service: TokenService, alice: str) -> None:
