@@ -15,7 +15,7 @@ from admit.tokens.kinds import Kind
     "changes",
     [
         {"typ": ""},
-        {"required": frozenset({"sub", "x"}), "forbidden": frozenset({"x"})},
+        {"required": frozenset({"x"}), "forbidden": frozenset({"x"})},
         {"max_lifetime": timedelta()},
         {"max_lifetime": timedelta(seconds=-1)},
         {"required": "sub"},
