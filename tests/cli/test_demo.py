@@ -32,6 +32,7 @@ def test_a_demo_that_is_stopped_takes_its_processes_with_it(tmp_path: Path) -> N
         said = ""
         while "/orders" not in said:
             said = process.stdout.readline()
+            assert said, "the demo ended before its API was there"
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
         assert process.returncode == 130

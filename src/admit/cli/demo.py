@@ -61,7 +61,7 @@ class Story:
         """the token service starts: `jwt serve`, one process, SQLite in a new folder"""
         said = self._start("serve", "admit.cli", "serve", "--port", "0", "--data", str(self.folder),
                            "--audience", "orders", "--scopes", "orders:read", "--grace", f"{GRACE}s",
-                           "--retry-window", f"{RETRY}s", "--key-published", "0s")  # fmt: skip
+                           "--retry-window", f"{RETRY}s")  # fmt: skip
         self.service = said["url"]
         return f"{self.service}, its data in a folder of mode {self.folder.stat().st_mode & 0o777:o}"
 
