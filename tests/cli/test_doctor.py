@@ -165,7 +165,7 @@ BROKEN: dict[str, tuple[Callable[[Settings], Settings], str, str]] = {
         r"newer than this version.*install the newer",
     ),
     "a rotation overdue": (
-        sql("UPDATE admit_keys SET created_at = ?1, active_at = min(active_at, ?1) WHERE use = 'access'", AGO),
+        sql("UPDATE admit_keys SET created_at = ?, active_at = min(active_at, ?) WHERE use = 'access'", AGO, AGO),
         "key schedule",
         r"overdue by 2\d\d\.\d h.*jwt admin keys rotate",
     ),
