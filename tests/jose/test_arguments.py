@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -48,6 +49,11 @@ TAKING_HEADERS: dict[str, Call] = {
 }
 
 
+@dataclass
+class Place:
+    east: float
+
+
 def deep() -> dict[str, Any]:
     value: dict[str, Any] = {}
     for _ in range(100_000):
@@ -66,11 +72,23 @@ def test_header_parameters_are_a_mapping_that_json_can_say(name: str) -> None:
         {"x\ud800": 1},
         {(1, 2): 3},
         {"x": deep()},
+        {"x": float("nan")},
+        {"x": float("inf")},
+        {"x": [1, (2, {"y": float("-inf")})]},
+        {"x": {float("nan")}},
+        {"x": Place(float("nan"))},
     ]
     for value in values:
         with pytest.raises(ConfigurationError) as caught:
             TAKING_HEADERS[name](value)
+        assert caught.value.code == "configuration"
         assert not any("secret" in f"{one!r}{vars(one)}" for one in related(caught.value))
+
+
+@pytest.mark.parametrize("name", TAKING_HEADERS)
+def test_header_parameters_may_be_whatever_json_can_say(name: str) -> None:
+    value = {"n": None, "x": [1.5, {"y": [True, 2**64 - 1, "nan"]}], "place": Place(0.0)}
+    assert TAKING_HEADERS[name](value)
 
 
 TAKING_KEYS: dict[str, Call] = {

@@ -115,6 +115,13 @@ def test_a_party_that_is_no_string_or_too_long_is_refused() -> None:
             jwe.decrypt(changed(token, apu=party), key("ECDH-ES"))
 
 
+def test_the_example_of_an_agreement_gives_its_key() -> None:
+    """RFC 7518 appendix C."""
+    z = bytes.fromhex("9e56d91d817135d372834283bf84269cfb316ea3da806a48f6daa7798cfe90c4")
+    derived = agreement.derive(z, "A128GCM", 16, {"apu": "QWxpY2U", "apv": "Qm9i"})
+    assert b64url_encode(derived) == b"VqqN6vgjbSBcIijNcacQGg"
+
+
 def test_the_header_cannot_widen_what_the_recipient_accepts() -> None:
     token = jwe.encrypt(key("A256KW"), b"secret", enc="A128GCM")
     with pytest.raises(MalformedToken):

@@ -6,14 +6,23 @@ import json
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admit import Key, KeySet
-from admit.errors import AdmitError, BadSignature, InvalidKey, MalformedToken, UnknownKey, WrongType
+from admit.errors import (
+    AdmitError,
+    BadSignature,
+    InvalidKey,
+    MalformedToken,
+    UnknownKey,
+    UnsupportedAlgorithm,
+    WrongType,
+)
 from admit.jose import jws
-from admit.jose.algorithms import ALGORITHMS
+from admit.jose.algorithms import ALGORITHMS, algorithm
 from admit.jose.encoding import b64url_decode
 from tests.helpers.forge import ALL, KID, b64, claims, forge, key
 
@@ -114,8 +123,6 @@ def test_r_and_s_lie_in_their_range(alg: str) -> None:
 
 @pytest.mark.parametrize("alg", ORDERS)
 def test_a_der_signature_is_not_a_jose_signature(alg: str) -> None:
-    import cryptography.hazmat.primitives.asymmetric.ec as ec
-
     row = ALGORITHMS[alg]
     assert row.hash is not None
     der = key(alg)._material[0].sign(b"data", ec.ECDSA(row.hash()))
@@ -129,6 +136,35 @@ def test_short_r_and_s_are_padded_and_read_back(alg: str) -> None:
     for number in range(700 if alg == "ES256" else 200):
         data = number.to_bytes(4)
         key(alg).check(data, key(alg).sign(data))
+
+
+def test_r_and_s_of_any_length_reach_the_primitive_in_strict_der() -> None:
+    class Recorder:
+        curve = ec.SECP521R1()
+
+        def verify(self, signature: bytes, data: bytes, scheme: object) -> None:
+            assert decode_dss_signature(signature) == numbers
+
+    check = ALGORITHMS["ES512"].make_checker(ALGORITHMS["ES512"], Recorder())
+    for r in range(1, 66):
+        for top in (0x01, 0x7F, 0x80):
+            numbers = (int.from_bytes(b"\x01" + bytes(65)), top << 8 * (r - 1))
+            check(b"data", b64(b"".join(number.to_bytes(66) for number in numbers)).encode())
+
+
+@pytest.mark.parametrize("alg", ["HS256", "RS256", "ES256", "Ed25519", "ML-DSA-44"])
+def test_a_signature_that_is_no_canonical_base64url_is_refused(alg: str) -> None:
+    whole = key(alg).sign(b"data")
+    for bad in (whole + b"=", whole[:-1] + b"!", b"A", b"\xff" * 8, b"+" + whole[1:]):
+        with pytest.raises((MalformedToken, BadSignature)):
+            key(alg).check(b"data", bad)
+
+
+def test_a_name_of_no_algorithm_is_shown_only_where_it_is_too_short_for_a_secret() -> None:
+    for name, is_shown in (("x" * 20, True), ("x" * 21, False), (["x"], False), (b"x", False)):
+        with pytest.raises(UnsupportedAlgorithm) as caught:
+            algorithm(name)  # type: ignore[arg-type]
+        assert ("xx" in str(caught.value), "called that" in str(caught.value)) == (is_shown, not is_shown)
 
 
 @pytest.mark.parametrize("alg", ["PS256", "PS384", "PS512"])

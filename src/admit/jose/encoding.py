@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping
+from math import isfinite
 from threading import Lock
 from typing import Annotated, Any, Final
 
@@ -146,9 +147,20 @@ def written(members: Mapping[str, object]) -> bytes:
 
 def _encoded(members: Mapping[str, object]) -> bytes | None:
     try:
-        return _encode(members)
+        data = _encode(members)
+        return data if b"null" not in data or _finite(members) else None  # it says null for NaN and infinities
     except (TypeError, ValueError, OverflowError, RecursionError):  # whose messages may quote what could not be written
         return None
+
+
+def _finite(members: Mapping[str, object]) -> bool:
+    waiting: list[Any] = [msgspec.to_builtins(members)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, float) and not isfinite(value):
+            return False
+        waiting.extend(value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ())
+    return True
 
 
 def octets(data: object, what: str) -> bytes:
