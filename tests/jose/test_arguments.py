@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pytest
@@ -54,6 +55,7 @@ class Place:
     east: float
 
 
+@cache
 def deep() -> dict[str, Any]:
     value: dict[str, Any] = {}
     for _ in range(100_000):

@@ -122,6 +122,27 @@ def test_the_example_of_an_agreement_gives_its_key() -> None:
     assert b64url_encode(derived) == b"VqqN6vgjbSBcIijNcacQGg"
 
 
+@pytest.mark.parametrize(
+    ("enc", "tag"),
+    [
+        ("A128CBC-HS256", "652c3fa36b0a7c5b3219fab3a30bc1c4"),
+        ("A192CBC-HS384", "8490ac0e58949bfe51875d733f93ac2075168039ccc733d7"),
+        ("A256CBC-HS512", "4dd3b4c088a7f45c216839645b2012bf2e6269a8c56a816dbc1b267761955bc5"),
+    ],
+)
+def test_the_examples_of_content_encryption_give_their_tags(enc: str, tag: str) -> None:
+    """RFC 7518 appendix B."""
+    content = CONTENT_ENCRYPTION[enc]
+    plaintext = (
+        b"A cipher system must not be required to be secret, and it must be able to fall into the hands of the enemy"
+        b" without inconvenience"
+    )
+    iv, aad = bytes.fromhex("1af38c2dc2b96ffdd86694092341bc04"), b"The second principle of Auguste Kerckhoffs"
+    ciphertext, made = content.seal(content, bytes(range(content.key_size)), iv, plaintext, aad)
+    assert made.hex() == tag
+    assert content.open(content, bytes(range(content.key_size)), iv, ciphertext, made, aad) == plaintext
+
+
 def test_the_header_cannot_widen_what_the_recipient_accepts() -> None:
     token = jwe.encrypt(key("A256KW"), b"secret", enc="A128GCM")
     with pytest.raises(MalformedToken):
