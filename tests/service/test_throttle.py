@@ -70,6 +70,26 @@ def test_after_some_failures_each_further_one_doubles_the_wait_whether_the_user_
     assert attempt(service, name, PASSWORD) == 8
 
 
+def test_logins_that_overlap_are_not_made_to_wait_for_each_others_clocks(
+    service: TokenService, clock: MovableClock
+) -> None:
+    assert attempt(service) == 0
+    clock.forward(-5)  # another process's transaction, which took its time first and its lock second
+    assert attempt(service, password=PASSWORD) == -1
+
+
+def test_a_right_password_is_no_failure_where_the_user_was_cut_off_meanwhile(
+    opened: Opener, clock: MovableClock
+) -> None:
+    def cut_off(sub: str) -> dict[str, object]:
+        service.logout_everywhere(sub)
+        return {}
+
+    service = cheap(opened(clock=clock, logins=FEW, claims=cut_off))
+    service.users.add("alice", PASSWORD)
+    assert [attempt(service, password=PASSWORD) for _ in range(5)] == [0] * 5
+
+
 def test_other_spellings_of_a_name_that_an_own_table_finds_give_no_more_guesses(
     opened: Opener, clock: MovableClock
 ) -> None:

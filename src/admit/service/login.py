@@ -108,6 +108,7 @@ def login(
         if held is None and core.own_users:
             accounts.add_row(tx, sub, epoch)
         elif held != epoch or totp.required(tx, sub) != second:  # disabling raises the epoch, too
+            throttle.given_back(tx, attempt)
             return InvalidGrant("the user was cut off, or changed, while logging in")
         if second and (refused := _second_factor(tx, core, attempt, sub, otp, told)) is not None:
             return refused

@@ -95,6 +95,11 @@ class Count(NamedTuple):
         """Whether the failures led to a wait: such rows are kept for longer."""
         return self.expires_at - self.next_at >= _LONG_REMEMBERED
 
+    @property
+    def until(self) -> int:
+        """When the next may be tried. Where there is no wait, `next_at` only says when it was counted, by another's clock."""
+        return self.next_at if self.waited else 0
+
 
 class Counts(NamedTuple):
     """What is held against one attempt. `known`: the user logged in from that address before."""
@@ -107,9 +112,9 @@ class Counts(NamedTuple):
 
 def wait(counts: Counts, now: int, by: Rules) -> int:
     """Milliseconds until it may be tried; 0: now."""
-    until = counts.pair.next_at
+    until = counts.pair.until
     if not counts.known:
-        until = max(until, counts.address.next_at)
+        until = max(until, counts.address.until)
         if not counts.pair.waited:
             until = max(until, now + by.user.wait(counts.user.failures))
     return max(0, until - now)
@@ -227,8 +232,8 @@ def second_factor(tx: Tx, core: Core, sub: str) -> int:
     """
     row = digest(core, "second", sub)
     found = _living(_read(tx, [row]).get(row), tx.now)
-    if found.next_at > tx.now:
-        return found.next_at - tx.now
+    if found.until > tx.now:
+        return found.until - tx.now
     failures = found.failures + 1
     _write(tx, {row: _count(failures, core.rules.second.wait(failures), tx.now)})
     return 0
