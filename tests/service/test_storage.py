@@ -54,6 +54,25 @@ def test_the_hosts_own_tables_and_migrations_are_left_alone(opened: Opener, url:
     connection.close()
 
 
+@pytest.mark.parametrize("umask", [0o022, 0])
+def test_a_new_database_is_its_owners_alone_whatever_the_umask(opened: Opener, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        opened().users.add("alice", PASSWORD)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("auth.db", "auth.db-wal", "auth.db-shm"), 0o600)
+
+
+def test_a_database_that_is_there_keeps_its_mode(opened: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "auth.db"
+    path.touch()
+    path.chmod(0o660)
+    opened().users.add("alice", PASSWORD)
+    assert path.stat().st_mode & 0o777 == 0o660
+
+
 def test_a_database_of_a_newer_version_is_not_touched(opened: Opener, url: str) -> None:
     opened()
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections import Counter
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -249,6 +249,7 @@ class Storage:
                     self._given.dispose(close=False)
                 return _InProcess(self._given.execution_options(isolation_level="AUTOCOMMIT"), None)
             return _InProcess(_postgres(self.url), None)
+        _own(self.url)
         engine = create_engine(
             self.url,
             isolation_level="AUTOCOMMIT",
@@ -293,6 +294,15 @@ def _bound(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchem
         f"SET idle_in_transaction_session_timeout = '{2 * _WAIT_SECONDS}s'"
     )
     connection.commit()
+
+
+def _own(url: URL) -> None:
+    """A new file is its owner's alone, whatever the umask: password hashes lie in it. SQLite gives -wal and -shm its mode.
+
+    One that exists is never opened here: closing it would let go of the locks that this process holds on it (POSIX).
+    """
+    with suppress(OSError):  # it is there, or cannot be made, which SQLite tells
+        os.close(os.open(str(url.database), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _prepare(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
