@@ -1,12 +1,15 @@
 """What holds for every test: Ctrl-C is not ignored, as it would be by children of a suite that runs in the background.
 
-And a PostgreSQL, for those that ask for it.
+Bytecode is kept, or each of the many processes that tests start would compile all of Admit again. And a PostgreSQL, for
+those that ask for it.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,19 +12,13 @@ from typing import Any
 import pytest
 
 from admit import peek
+from tests.helpers.command import environment, run
 
 PASSWORD = "correct horse battery staple"
 
 
-def jwt(*arguments: str, given: str = "", code: int = 0, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "admit.cli", *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**{k: v for k, v in os.environ.items() if not k.startswith("ADMIT_")}, **environment},
-    )
+def jwt(*arguments: str, given: str = "", code: int = 0, **more: str) -> str:
+    done = run(*arguments, given=given, env=environment(**more))
     assert done.returncode == code, done.stderr
     assert PASSWORD not in done.stdout + done.stderr
     return done.stdout if code == 0 else done.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+from collections.abc import Mapping
 from typing import NamedTuple
 from unittest import mock
 
@@ -18,11 +20,17 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run(*arguments: str, given: str | bytes = b"") -> Done:
-    """Run `jwt`; its stdin holds `given`, and no stream is a terminal."""
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without settings of a service's, and with others."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ADMIT_")} | more
+
+
+def run(*arguments: str, given: str | bytes = b"", env: Mapping[str, str] | None = None) -> Done:
+    """Run `jwt`; its stdin holds `given`, and no stream is a terminal. env: in place of this process's environment."""
     data = given.encode() if isinstance(given, str) else given
     stdin, out, err = (io.TextIOWrapper(io.BytesIO(each), encoding="utf-8") for each in (data, b"", b""))
-    with mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err):
+    surroundings = mock.patch.dict(os.environ, {} if env is None else env, clear=env is not None)
+    with surroundings, mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err):
         code = run_command(list(arguments))
         out.flush()
         err.flush()

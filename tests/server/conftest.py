@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.helpers.command import environment, run
 from tests.helpers.leaks import leaks
 
 PASSWORD = "correct horse battery staple"
@@ -68,14 +68,7 @@ class Served:
         return self.process.returncode, stderr
 
     def admin(self, *arguments: str, given: str = "") -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "admit.cli", "admin", *arguments, "--data", str(self.data)],
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=environment(),
-        )
+        done = run("admin", *arguments, "--data", str(self.data), given=given, env=environment())
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -109,10 +102,6 @@ class Served:
                 )
             ]
             return tuple(connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables)
-
-
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("ADMIT_")}
 
 
 @pytest.fixture(scope="session")

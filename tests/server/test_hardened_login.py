@@ -17,7 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 import pyotp
 
 from admit import peek
-from tests.server.conftest import PASSWORD, Served, environment
+from tests.helpers.command import environment
+from tests.server.conftest import PASSWORD, Served
 
 
 def test_a_second_factor_is_enrolled_asked_for_and_taken_away(service: Served) -> None:

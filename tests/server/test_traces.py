@@ -27,8 +27,9 @@ from admit.server.app import create_context
 from admit.server.run import CannotServe, check
 from admit.server.settings import load
 from admit.service.facade import TokenService
+from tests.helpers.command import environment
 from tests.helpers.leaks import leaks
-from tests.server.conftest import PASSWORD, environment
+from tests.server.conftest import PASSWORD
 
 SERVICE = {"issuer": "https://auth.example", "audience": "orders", "master_key": bytes(range(32))}
 ATTRIBUTES = {

@@ -82,8 +82,9 @@ def serving(app: Any) -> Iterator[str]:
         thread.join()
 
 
-def follow(issuer: Issuer, **more: Any) -> RemoteIssuer:
-    return RemoteIssuer(
+def follow(issuer: Issuer, poll: float = 25, **more: Any) -> RemoteIssuer:
+    """poll: seconds of one long poll; a door that finds its page too old waits for the one that is under way."""
+    remote = RemoteIssuer(
         issuer.served.url,
         revocations="required",
         client_id=issuer.client_id,
@@ -91,6 +92,9 @@ def follow(issuer: Issuer, **more: Any) -> RemoteIssuer:
         timeout=5.0,
         **more,
     )
+    assert remote.revocations is not None
+    remote.revocations._wait = poll
+    return remote
 
 
 DOORS = pytest.mark.parametrize("door", [starlette_app, fastapi_app])
@@ -104,7 +108,7 @@ def get(url: str, tokens: dict[str, Any]) -> httpx2.Response:
 def test_a_token_is_good_then_cut_off_then_nobody_can_know(issuer: Issuer, door: Any) -> None:
     wall = [0.0]
     ended, other = issuer.tokens(), issuer.tokens()
-    remote = follow(issuer, clock=lambda: time.time() + wall[0], max_revocation_age=timedelta(minutes=2))
+    remote = follow(issuer, 0.5, clock=lambda: time.time() + wall[0], max_revocation_age=timedelta(minutes=2))
     with serving(door(remote.verifier(audience="orders", max_lifetime=timedelta(hours=1)))) as url, remote:
         assert get(url, ended).status_code == get(url, other).status_code == 200
         issuer.served.post("/logout", refresh_token=ended["refresh_token"])
@@ -126,7 +130,7 @@ def test_a_token_is_good_then_cut_off_then_nobody_can_know(issuer: Issuer, door:
 def test_a_door_that_asks_instead_lets_in_and_refuses_as_the_service_says(issuer: Issuer, door: Any) -> None:
     wall = [0.0]
     ended, other = issuer.tokens(), issuer.tokens()
-    remote = follow(issuer, on_stale="introspect", clock=lambda: time.time() + wall[0])
+    remote = follow(issuer, 0.5, on_stale="introspect", clock=lambda: time.time() + wall[0])
     with remote:
         wall[0] = 400
         issuer.served.post("/logout", refresh_token=ended["refresh_token"])
