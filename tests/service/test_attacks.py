@@ -14,7 +14,7 @@ from admit.errors import InvalidGrant, Overloaded, TooManyRequests
 from admit.service.aio import AsyncTokenService
 from admit.service.facade import TokenService
 from admit.service.login_policy import LoginPolicy
-from admit.service.turns import Line
+from admit.service.turns import Lane, Line
 from tests.service.conftest import PASSWORD, MovableClock, Opener, cheap
 
 HOME = "198.51.100.7"
@@ -100,7 +100,7 @@ def test_a_lane_full_of_strangers_refuses_neither_a_known_place_nor_a_change_of_
     change = partial(service.change_password, alice, PASSWORD, PASSWORD + " too", address=HOME)
     with ThreadPoolExecutor(2) as pool:
         for known in (at_home, change):
-            with turns.turn(Line(False, "busy")):
+            with turns.turn(Line(Lane.NEW, "busy")):
                 waiting: list[Future[object]] = []
                 for index, call in enumerate((stranger, known)):
                     waiting.append(pool.submit(call))

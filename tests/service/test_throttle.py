@@ -16,6 +16,7 @@ from admit.service import schema, throttle
 from admit.service.facade import TokenService
 from admit.service.login_policy import LoginPolicy
 from admit.service.throttle import Count, Counts, Rule
+from admit.service.turns import Lane
 from tests.service.conftest import PASSWORD, MovableClock, Opener, cheap
 
 HERE, THERE = "192.0.2.1", "198.51.100.7"
@@ -82,12 +83,28 @@ def test_a_right_password_is_no_failure_where_the_user_was_cut_off_meanwhile(
     opened: Opener, clock: MovableClock
 ) -> None:
     def cut_off(sub: str) -> dict[str, object]:
-        service.logout_everywhere(sub)
+        auth.logout_everywhere(sub)
         return {}
 
-    service = cheap(opened(clock=clock, logins=FEW, claims=cut_off))
-    service.users.add("alice", PASSWORD)
-    assert [attempt(service, password=PASSWORD) for _ in range(5)] == [0] * 5
+    auth = cheap(opened(clock=clock, logins=FEW, claims=cut_off))
+    auth.users.add("alice", PASSWORD)
+    assert [attempt(auth, password=PASSWORD) for _ in range(5)] == [0] * 5
+
+
+def test_strangers_stand_apart_once_several_failures_are_held_against_their_address_or_the_user(
+    service: TokenService,
+) -> None:
+    def lane(name: str, address: str) -> Lane:
+        return throttle.line(service._core, f"name {name}", address).lane
+
+    for _ in range(2):
+        attempt(service, "bob")
+    assert lane("bob", THERE) is lane("carol", HERE) is Lane.NEW  # people mistype
+    attempt(service, "bob")
+    assert lane("bob", THERE) is lane("carol", HERE) is Lane.MARKED
+    assert lane("carol", THERE) is Lane.NEW
+    assert attempt(service, password=PASSWORD) == -1
+    assert lane("alice", HERE) is Lane.KNOWN
 
 
 def test_other_spellings_of_a_name_that_an_own_table_finds_give_no_more_guesses(

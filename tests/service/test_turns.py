@@ -1,4 +1,4 @@
-"""Few places, two bounded lanes, and the lines take turns in each."""
+"""Few places, three bounded lanes, and the lines take turns in each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import anyio
 import pytest
 
 from admit.errors import Overloaded
-from admit.service.turns import Line, Turns
+from admit.service.turns import Lane, Line, Turns
 
 
 def line(name: str) -> Line:
-    """Capitals are known."""
-    return Line(name.isupper(), name)
+    """Capitals are known, digits marked."""
+    return Line(Lane.KNOWN if name.isupper() else Lane.MARKED if name.isdigit() else Lane.NEW, name)
 
 
 def untouched(turns: Turns) -> bool:
@@ -37,7 +37,7 @@ class Crowd:
             except Overloaded:
                 self.refused.append(name)
 
-        lane = self.turns._lanes[name.isupper()]
+        lane = self.turns._lanes[line(name).lane]
         before = lane.waiting
         thread = Thread(target=wait)
         self.threads.append(thread)
@@ -67,21 +67,22 @@ def test_the_addresses_take_turns() -> None:
     assert "".join(crowd.served) == "abcaaa"
 
 
-def test_neither_lane_waits_for_more_than_one_of_the_other() -> None:
+def test_no_lane_waits_for_more_than_one_of_each_other() -> None:
     with crowded() as crowd:
-        for name in "abcdABCD":
+        for name in "1234abcABCD":
             crowd.come(name)
-    assert "".join(crowd.served) == "AaBbCcDd"
+    assert "".join(crowd.served) == "Aa1Bb2Cc3D4"
 
 
 def test_a_lane_full_of_strangers_keeps_nobody_out_who_is_known() -> None:
     with crowded() as crowd:
-        for name in "abcdefABAA":
+        for name in "123456abcdefABAA":
             crowd.come(name)
-        with pytest.raises(Overloaded), crowd.turns.turn(line("g")):
-            pass
+        for name in "7g":
+            with pytest.raises(Overloaded), crowd.turns.turn(line(name)):
+                pass
     assert crowd.refused == []
-    assert "".join(crowd.served) == "AaBbAcAdef"
+    assert "".join(crowd.served) == "Aa1Bb2Ac3Ad4e5f6"
 
 
 def test_a_full_queue_refuses_the_address_that_fills_it_and_lets_another_in() -> None:

@@ -27,9 +27,12 @@ PASSWORD = "correct horse battery staple"
 HOME = "198.51.100.7"
 
 
-@pytest.fixture
-def auth(tmp_path: Path) -> Iterator[AsyncTokenService]:
-    service = TokenService(f"sqlite:///{tmp_path}/auth.db", issuer="https://auth.example", audience="orders")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def auth(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AsyncTokenService]:
+    url = f"sqlite:///{tmp_path}/auth.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").database()
+    service = TokenService(url, issuer="https://auth.example", audience="orders", master_key=bytes(range(32)))
     for index in range(20):
         service.users.add(f"user{index}", PASSWORD)
     service.users.add("visitor", PASSWORD)
@@ -53,8 +56,12 @@ async def session(
     attacks: list[tuple[str, str, str]],
     parallel: int,
     title: str,
+    newcomers: float = 2,
 ) -> Counter[str]:
-    """The attacks, so many at once; beside them honest logins from home, from new places, and refreshes, each timed."""
+    """The attacks, so many at once; beside them honest logins from home, from new places, and refreshes, each timed.
+
+    newcomers: seconds that a login from a new place may take.
+    """
     counts: Counter[str] = Counter()
     slowed: set[tuple[str, str]] = set()
     free: Counter[str] = Counter()  # guesses judged for each user, from where nobody had to wait before
@@ -104,6 +111,7 @@ async def session(
 
         async def visitor() -> None:
             for place in range(4):
+                await anyio.sleep(2)
                 start = perf_counter()
                 while await outcome(auth, "visitor", PASSWORD, f"192.0.2.{place}") != "in":
                     await anyio.sleep(0.2)
@@ -128,6 +136,7 @@ async def session(
         grown < 200 * 1024
     )  # each thread that hashes keeps its 19 MiB, and there are few of them; the rest is the first use
     assert max(waits) < 2
+    assert max(visits) < newcomers
     assert max(refreshes) < 1
     return counts
 
@@ -138,6 +147,15 @@ def test_spraying_from_a_thousand_addresses(auth: AsyncTokenService, monkeypatch
     ] * 2
     counts = anyio.run(session, auth, monkeypatch, attacks, 50, "spraying from 1,000 addresses")
     assert counts["InvalidGrant"] < 20 * 60  # each user's budget
+
+
+def test_a_flood_of_names_that_never_come_twice_from_a_thousand_addresses(
+    auth: AsyncTokenService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst for who is new: nothing is held against whoever attacks. It lasts until the addresses are used up."""
+    attacks = [(f"nobody{index}", "guess", f"10.{index // 250}.{index % 250}.1") for index in range(1000)]
+    counts = anyio.run(session, auth, monkeypatch, attacks, 50, "1,000 names from 1,000 addresses", 60)
+    assert counts["InvalidGrant"] <= 1000
 
 
 def test_one_user_hammered_from_two_hundred_addresses(auth: AsyncTokenService, monkeypatch: pytest.MonkeyPatch) -> None:

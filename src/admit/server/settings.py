@@ -162,7 +162,7 @@ HELP: Final = {
     "argon2_passes": "Argon2id's passes over that memory",
     "argon2_lanes": "Argon2id's lanes",
     "password_hashes": "passwords hashed at once in one process; 0: one less than there are cores",
-    "password_queue": "logins that may wait for that: so many from known places, and so many others",
+    "password_queue": "logins that may wait for that in each of three lanes: known places, new ones, and where failures count",
     "password_wait": "how long they wait",
     "failures_per_user": "wrong passwords for one user from one address that lead to no wait yet",
     "failures_per_address": "the same, from one address for all users together",

@@ -14,7 +14,7 @@ from admit.service import audit, hashes, revocation
 from admit.service.clients import PREFIX
 from admit.service.results import User
 from admit.service.schema import users
-from admit.service.turns import Line
+from admit.service.turns import Lane, Line
 
 if TYPE_CHECKING:
     from admit.service.core import Core
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from admit.service.storage import Storage, Tx
 
 _LONGEST: Final = 255
-LINE: Final = Line(False, "")
+LINE: Final = Line(Lane.NEW, "")
 """Where new passwords wait to be hashed: together in one line, so that signing up in crowds delays no login."""
 
 

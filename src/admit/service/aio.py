@@ -12,7 +12,7 @@ from admit.service.cleanup import LIMIT
 from admit.service.clients import FIRST_PARTY, OVERLAP
 from admit.service.storage import POOL
 from admit.service.throttle import network
-from admit.service.turns import Line, Turns
+from admit.service.turns import Lane, Line, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,7 +70,7 @@ class _Threads:
         return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._limiter)
 
     async def look(self, address: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._looks.awaited(Line(False, network(address))):
+        async with self._looks.awaited(Line(Lane.NEW, network(address))):
             return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._looking)
 
     async def hash(self, line: Line, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -23,7 +23,7 @@ class LoginPolicy:
     password_hashes: int = 0
     """Passwords hashed at once in one process; 0 for one less than there are cores, so that one is left for the rest."""
     password_queue: int = 64
-    """Logins that may wait for it, in each of two lanes (turns.py); beyond, 503 with Retry-After."""
+    """Logins that may wait for it, in each of three lanes (turns.py); beyond, 503 with Retry-After."""
     password_wait: timedelta = timedelta(seconds=5)
     """How long they wait."""
     failures_per_user: int = 10

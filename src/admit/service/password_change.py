@@ -9,7 +9,7 @@ from sqlalchemy import update
 from admit.errors import ConfigurationError, InvalidGrant, InvalidRequest
 from admit.service import accounts, audit, throttle
 from admit.service.schema import users
-from admit.service.turns import Line
+from admit.service.turns import Lane, Line
 
 if TYPE_CHECKING:
     from admit.service.core import Core
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def line(sub: str) -> Line:
     """Where the user waits for a turn: among those who are known, since nobody else has a session of the user's."""
-    return Line(True, sub)
+    return Line(Lane.KNOWN, sub)
 
 
 def change(core: Core, sub: str, old: str, new: str, *, address: str) -> None:

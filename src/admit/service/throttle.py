@@ -29,7 +29,7 @@ from admit.jose.encoding import b64url_encode
 from admit.service import audit
 from admit.service.schema import throttle as table
 from admit.service.session_policy import milliseconds
-from admit.service.turns import Line
+from admit.service.turns import Lane, Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +46,7 @@ _REMEMBERED: Final = milliseconds(timedelta(hours=1))  # failures that led to no
 _LONG_REMEMBERED: Final = milliseconds(timedelta(days=1))  # those that did
 _RENEWED: Final = milliseconds(timedelta(days=1))  # a known address is written again after that
 _DOUBLINGS: Final = 40
+_SLIPS: Final = 2  # failures that anybody may have, before whoever comes next stands in line with attackers
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +145,16 @@ class Attempt:
     ids: dict[str, str]
     known: Count
     address: str
+    marked: bool
+    """Whether several failures are held against the address, or the user from anywhere."""
     written: dict[str, Count]
 
     @property
     def line(self) -> Line:
         """Where it waits for its turn: users at their known places one after the other, the rest by address."""
-        known = self.known.expires_at > 0
-        return Line(known, self.ids["user"] if known else network(self.address))
+        if self.known.expires_at:
+            return Line(Lane.KNOWN, self.ids["user"])
+        return Line(Lane.MARKED if self.marked else Lane.NEW, network(self.address))
 
 
 def admitted(core: Core, account: str, address: str) -> Attempt:
@@ -179,8 +183,9 @@ def _met(core: Core, account: str, address: str) -> tuple[Attempt, Counts, int]:
     ids = {kind: digest(core, kind, *values) for kind, values in parts.items() if near or kind != "address"}
     found, now = core.read(lambda tx: (_read(tx, ids.values()), tx.now))
     known = _living(found.get(ids["known"]), now)
-    attempt = Attempt(ids=ids, known=known, address=address, written={})
-    return attempt, _counts(attempt, found, now), now
+    counts = _counts(ids, known, found, now)
+    marked = max(counts.address.failures, counts.user.failures) > _SLIPS
+    return Attempt(ids=ids, known=known, address=address, marked=marked, written={}), counts, now
 
 
 def count(core: Core, attempt: Attempt, sub: str | None) -> Attempt:
@@ -190,7 +195,7 @@ def count(core: Core, attempt: Attempt, sub: str | None) -> Attempt:
     def change(tx: Tx) -> tuple[int, Attempt]:
         kinds = ("pair",) if attempt.known.expires_at else tuple(kind for kind in ids if kind != "known")
         found = _locked(tx, [ids[kind] for kind in kinds])
-        counts = _counts(attempt, found, tx.now)
+        counts = _counts(ids, attempt.known, found, tx.now)
         left = wait(counts, tx.now, core.rules)
         if left:
             return left, attempt
@@ -277,9 +282,9 @@ def refused(left: int) -> TooManyRequests:
     return TooManyRequests("too many failed logins", retry_after=-(-left // 1000))
 
 
-def _counts(attempt: Attempt, found: dict[str, Count], now: int) -> Counts:
-    pair, address, user = (_living(found.get(attempt.ids.get(kind, "")), now) for kind in ("pair", "address", "user"))
-    return Counts(pair, address, user, attempt.known.expires_at > 0)
+def _counts(ids: dict[str, str], known: Count, found: dict[str, Count], now: int) -> Counts:
+    pair, address, user = (_living(found.get(ids.get(kind, "")), now) for kind in ("pair", "address", "user"))
+    return Counts(pair, address, user, known.expires_at > 0)
 
 
 def _living(row: Count | None, now: int) -> Count:

@@ -1,13 +1,14 @@
-"""Turns: a few places at once, and two bounded lanes that are served alternately; in each, the lines take turns.
+"""Turns: a few places at once, and three bounded lanes that are served in turn; in each, the lines take turns.
 
 A flood that stands in one line waits behind itself: whoever comes in another is next but one. A flood of many lines fills
-its own lane, and delays the other by one turn. Where a lane is full, the newest of its longest line gives way.
+its own lane, and delays the others by one turn. Where a lane is full, the newest of its longest line gives way.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from contextlib import asynccontextmanager, contextmanager
+from enum import Enum
 from threading import Event, Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,10 +20,21 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 
-class Line(NamedTuple):
-    """Where one waits. `known`: in the lane that strangers cannot fill. `name`: who share one line there."""
+class Lane(Enum):
+    """Who waits among whom, in the order in which they are served where nobody was served yet."""
 
-    known: bool
+    KNOWN = "known"
+    """Whoever has been in from there: strangers cannot fill this lane."""
+    NEW = "new"
+    """Strangers against whom nothing is held."""
+    MARKED = "marked"
+    """Strangers who failed, or want in where others failed. An attack is here once its addresses, or its users, are used up."""
+
+
+class Line(NamedTuple):
+    """Where one waits: in which lane, and who share one line there."""
+
+    lane: Lane
     name: str
 
 
@@ -35,7 +47,7 @@ class _Turn:
         self.line, self.wake, self.granted = line, wake, False
 
 
-class _Lane:
+class _Lines:
     """Lines, in the order in which they are next."""
 
     def __init__(self) -> None:
@@ -81,12 +93,12 @@ class Turns:
     def __init__(self, places: int, waiting: int, seconds: float) -> None:
         self._free, self._most, self._seconds = places, waiting, seconds
         self._lock = Lock()
-        self._lanes = {True: _Lane(), False: _Lane()}  # by `known`, in the order in which they are next
+        self._lanes = {lane: _Lines() for lane in Lane}  # in the order in which they are next
 
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return sum(lane.waiting for lane in tuple(self._lanes.values()))
+        return sum(lines.waiting for lines in tuple(self._lanes.values()))
 
     @contextmanager
     def turn(self, line: Line) -> Iterator[None]:
@@ -121,28 +133,27 @@ class Turns:
                 turn.granted = True
                 wake()
             else:
-                self._lanes[line.known].join(turn, self._most)
+                self._lanes[line.lane].join(turn, self._most)
         return turn
 
     def _end_wait(self, turn: _Turn) -> None:
         with self._lock:
             if turn.granted:
                 return
-            self._lanes[turn.line.known].forget(turn)
+            self._lanes[turn.line.lane].forget(turn)
         raise Overloaded("too many passwords are being checked", retry_after=1)
 
     def _release(self, turn: _Turn) -> None:
         """Whatever became of it, also while it waited: its place goes to the first of the lane that is next."""
         with self._lock:
             if not turn.granted:
-                self._lanes[turn.line.known].forget(turn)
+                self._lanes[turn.line.lane].forget(turn)
                 return
-            known = next((known for known, lane in self._lanes.items() if lane.waiting), None)
-            if known is None:
+            lane = next((lane for lane, lines in self._lanes.items() if lines.waiting), None)
+            if lane is None:
                 self._free += 1
                 return
-            lane = self._lanes.pop(known)
-            self._lanes[known] = lane  # at the end: the other comes first
-            following = lane.following()
+            lines = self._lanes[lane] = self._lanes.pop(lane)  # at the end: the others come first
+            following = lines.following()
             following.granted = True
             following.wake()
