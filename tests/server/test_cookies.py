@@ -154,6 +154,31 @@ def test_a_page_sees_and_ends_its_sessions_by_the_refresh_cookie_alone(page: Tes
     assert page.get("/sessions").status_code == 401
 
 
+def test_a_page_changes_the_password_with_its_cookie_and_the_old_password(page: TestClient, auth: TokenService) -> None:
+    sub = auth.users.add("pat", PASSWORD).id
+    login(page, username="pat")
+    held = dict(page.cookies)
+
+    def change(old: str, headers: dict[str, str] = OWN) -> Any:
+        return page.post(
+            "/password", data={"old_password": old, "new_password": f"another {PASSWORD}"}, headers=headers
+        )
+
+    for foreign in (*FOREIGN, {}):
+        assert change(PASSWORD, foreign).json()["error"] == "foreign_origin"
+    assert change("wrong").status_code == 400
+    assert (dict(page.cookies), len(auth.sessions(sub))) == (held, 1)
+    page.cookies.delete(REFRESH)
+    assert change(PASSWORD).status_code == 401  # the access cookie is for APIs
+    page.cookies.set(REFRESH, held[REFRESH], domain="shop.example", path="/")
+    changed = change(PASSWORD)
+    assert (changed.status_code, changed.content) == (204, b"")
+    assert {name: morsel["max-age"] for name, morsel in set_cookies(changed).items()} == {ACCESS: "0", REFRESH: "0"}
+    assert (dict(page.cookies), auth.sessions(sub)) == ({}, [])
+    assert login(page, username="pat").status_code == 401
+    assert login(page, username="pat", password=f"another {PASSWORD}").status_code == 200
+
+
 def test_an_access_cookie_opens_no_sessions_for_apis_see_it(page: TestClient) -> None:
     login(page)
     page.cookies.delete(REFRESH)

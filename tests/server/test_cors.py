@@ -1,4 +1,4 @@
-"""CORS: off unless origins are named; exact origins; credentials for the pages with cookies alone."""
+"""CORS: for what is public alone unless origins are named; exact origins; credentials for the pages with cookies alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from admit.server.app import ENDPOINTS, create_app
 
 ISSUER = "https://auth.shop.example"
 PAGE, COOKIE_PAGE, EVIL = "https://app.example", "https://shop.example", "https://evil.example"
-JWKS = "/.well-known/jwks.json"
+PUBLIC = ("/.well-known/jwks.json", "/.well-known/oauth-authorization-server", "/status-lists", "/status-lists/0")
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,9 @@ def test_an_answer_without_an_origin_varies_too_or_a_cache_would_mix_them(client
 
 @pytest.mark.parametrize("origin", [PAGE, EVIL])
 def test_keys_and_metadata_are_for_everybody_without_credentials(client: TestClient, origin: str) -> None:
-    for path in (JWKS, "/.well-known/oauth-authorization-server"):
+    for path in PUBLIC:
         assert allowed(client.get(path, headers={"Origin": origin})) == {"access-control-allow-origin": "*"}
-    assert preflight(client, JWKS, origin).status_code == 204
+        assert preflight(client, path, origin).status_code == 204
 
 
 def test_what_is_for_programs_no_page_may_read(client: TestClient) -> None:
@@ -94,12 +94,17 @@ def test_a_page_that_cors_allows_logs_in_with_json_and_gets_no_cookie(client: Te
     assert "set-cookie" in client.post("/login", data=form, headers={"Origin": COOKIE_PAGE}).headers
 
 
-def test_it_is_off_by_default(auth: TokenService) -> None:
+def test_by_default_everybody_reads_what_is_public_and_no_page_the_rest(auth: TokenService) -> None:
     client = TestClient(create_app(auth), base_url=ISSUER)
-    for answer in (client.get(JWKS, headers={"Origin": PAGE}), client.post("/token", headers={"Origin": PAGE})):
-        assert not allowed(answer)
-        assert "vary" not in answer.headers
-    assert preflight(client, "/token", PAGE).status_code == 405
+    for path in PUBLIC:
+        answer = client.get(path, headers={"Origin": EVIL, "Cookie": "a=b"})
+        assert allowed(answer) == {"access-control-allow-origin": "*"}
+        assert preflight(client, path, EVIL).status_code == 204
+    for row in ENDPOINTS:
+        if row.path not in PUBLIC and row.readers != "everybody":
+            answer = client.request(row.method, row.path, headers={"Origin": PAGE})
+            assert (allowed(answer), "vary" in answer.headers) == ({}, False)
+            assert preflight(client, row.path, PAGE).status_code == 405
 
 
 @pytest.mark.parametrize("origins", [["*"], ["null"], ["http://app.example"], ["https://app.example/"], [""]])

@@ -136,15 +136,16 @@ def create_app(
     default the process's own, where it has one.
     metrics_from: networks whose requests see /metrics. siblings: the other workers, whose metrics are told too.
     cookies: pages of these origins get their tokens in cookies. cors_origins: pages of these, and of those, may read the
-    answers. Raises ConfigurationError for what is no network or no origin.
+    answers; keys, metadata and status lists everybody may. Raises ConfigurationError for what is no network or no origin.
     """
+    cors = make_cors(cookies, cors_origins)
     context = create_context(
         service,
         followers=followers,
         followers_per_address=followers_per_address,
         feed_readers=feed_readers,
         cookies=cookies,
-        cors=make_cors(cookies, cors_origins),
+        cors=cors,
         metrics_from=metrics_from,
         traces_from=traces_from,
         tracer_provider=tracer_provider,
@@ -176,9 +177,9 @@ def create_app(
         routes=[
             *(Route(row.path, row.bind(context), methods=[row.method]) for row in ENDPOINTS),
             *(
-                Route(path, context.cors.preflight(rows[0].readers, [row.method for row in rows]), methods=["OPTIONS"])
+                Route(path, cors.preflight(rows[0].readers, [row.method for row in rows]), methods=["OPTIONS"])
                 for path, rows in paths.items()
-                if context.cors is not None and rows[0].readers != "nobody"
+                if rows[0].readers in cors.readers
             ),
             Route("/openapi.json", openapi, methods=["GET"]),
         ],
@@ -194,11 +195,11 @@ def create_app(
     return app
 
 
-def make_cors(cookies: Cookies | None, origins: Sequence[str]) -> Cors | None:
-    """What pages may read; None where no origin was named. Raises ConfigurationError for what is no origin."""
+def make_cors(cookies: Cookies | None, origins: Sequence[str]) -> Cors:
+    """What pages may read. Raises ConfigurationError for what is no origin."""
     with_cookies = cookies.origins if cookies is not None else frozenset[str]()
     named = parse_origins(origins, "cors_origins") if origins else frozenset[str]()
-    return Cors(named | with_cookies, with_cookies) if named or with_cookies else None
+    return Cors(named | with_cookies, with_cookies)
 
 
 async def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001

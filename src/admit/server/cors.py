@@ -1,4 +1,8 @@
-"""Cors: which pages' scripts may read the service's answers (Fetch standard, 3.2). Off unless origins are named."""
+"""Cors: which pages' scripts may read the service's answers (Fetch standard, 3.2).
+
+What is public, everybody's may, by default too: keys, metadata, status lists, which others' pages need to judge a token, and
+which any program reads without asking. The rest nobody's, unless their origins are named.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +36,16 @@ class Cors:
     origins: frozenset[str]
     with_cookies: frozenset[str] = frozenset()
 
+    @property
+    def readers(self) -> frozenset[Readers]:
+        """Whose endpoints answer preflights."""
+        return frozenset(("pages", "everybody") if self.origins else ("everybody",))
+
     def mark(self, response: Response, readers: Readers, request: Request) -> None:
         """Say in an answer who may read it. Never `*` where credentials count, and never an origin that was not named."""
         if readers == "everybody":
             response.headers["Access-Control-Allow-Origin"] = "*"
-        elif readers == "pages":
+        elif readers == "pages" and self.origins:
             response.headers.add_vary_header("Origin")  # also where none is allowed: a cache must not mix the two
             origin = self._named(request)
             if origin is not None:
