@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admit.errors import MalformedToken
-from admit.jose.encoding import MAX_DEPTH, MAX_INTEGER, b64url_decode, b64url_encode, json_object
+from admit.jose.encoding import MAX_DEPTH, MAX_INTEGER, b64url_decode, b64url_encode, json_object, prepare
 
 SOAK = pytest.param(10_000, marks=pytest.mark.soak)
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -67,6 +67,75 @@ def test_what_is_encoded_is_decoded_to_the_same(data: bytes) -> None:
     text = b64url_encode(data)
     assert b64url_decode(text) == data
     assert not set(text) - set(ALPHABET)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"A",
+        b"AAAAA",
+        b"AB",
+        b"AAB",
+        b"AA=",
+        b"AA==",
+        b"AAA=",
+        b"AA\n",
+        b" AA",
+        b"A+AA",
+        b"A/AA",
+        b"AAA\xff",
+        b"====",
+        b'"',
+    ],
+)
+def test_base64url_has_one_spelling(text: bytes) -> None:
+    with pytest.raises(MalformedToken):
+        b64url_decode(text)
+    assert [b64url_decode(good) for good in (b"", b"AA", b"AAA", b"AAAA", b"-_8")] == [
+        b"",
+        b"\0",
+        b"\0\0",
+        b"\0\0\0",
+        b"\xfb\xff",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":1,"a":2}',
+        '{"a":1,"a":1}',
+        '{ "a":1, "a":2}',
+        '{"a":1,"\\u0061":2}',
+        '{"x":{"a":1,"a":2}}',
+        '{"x":[{"a":1,"b":2},{"a":1,"a":2}]}',
+        '{"a":18446744073709551616}',
+        '{"a":-18446744073709551616}',
+        '{"a":[1e5,{"b":18446744073709551616}]}',
+        '{"a":NaN}',
+        '{"a":1e400}',
+        '{"a":"\\ud800"}',
+        '{"a":1}{"b":2}',
+        '[{"a":1}]',
+        '"a"',
+        "null",
+        "",
+    ],
+)
+def test_what_is_no_strict_object_is_refused(text: str) -> None:
+    with pytest.raises(MalformedToken):
+        json_object(text.encode())
+    assert json_object(b'{"a":[18446744073709551615,-18446744073709551615],"b":{"a":1}, "c":":"}') == {
+        "a": [2**64 - 1, -(2**64) + 1],
+        "b": {"a": 1},
+        "c": ":",
+    }
+
+
+def test_a_type_that_msgspec_cannot_learn_is_told_of_beforehand() -> None:
+    prepare(dict[str, int])
+    with pytest.raises(TypeError):
+        prepare(dict[str, int] | dict[str, str])
 
 
 def reference_json(data: bytes) -> dict[str, Any] | None:

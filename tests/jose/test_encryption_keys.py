@@ -45,6 +45,7 @@ def test_a_secret_has_exactly_its_algorithms_size(alg: str, size: int) -> None:
 
 
 def test_what_is_no_secret_makes_no_key_for_encryption() -> None:
+    assert Key.from_secret(b"eight...", "PBES2-HS256+A128KW").algorithm.symmetric
     with pytest.raises(InvalidKey, match="8"):
         Key.from_secret(b"seven..", "PBES2-HS256+A128KW")
     for document in (key("RS256").to_pem(), json.dumps(key("ES256").to_jwk()).encode()):
@@ -74,6 +75,17 @@ def test_arguments_of_the_wrong_sort_are_refused() -> None:
         with pytest.raises(ConfigurationError):
             jwe.decrypt("a.b.c.d.e", AES, enc=[value])
     assert Key.from_jwk({"kty": "oct", "k": b64(bytes(16)), "alg": "dir"}, alg="A128GCM").alg == "A128GCM"
+
+
+def test_a_key_for_encryption_signs_and_checks_nothing_and_one_for_signatures_opens_nothing() -> None:
+    for name in ("sign", "check"):
+        with pytest.raises(InvalidKey):
+            getattr(AES, name)
+    for use in (key("HS256").sealing, key("HS256").opening, key("ES256").sealing, key("ES256").opening):
+        with pytest.raises(InvalidKey, match="for signatures"):
+            use()
+    with pytest.raises(InvalidKey, match="public"):
+        Key.generate("ECDH-ES").public().opening()
 
 
 @pytest.mark.parametrize(

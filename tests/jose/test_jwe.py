@@ -143,6 +143,31 @@ def test_the_examples_of_content_encryption_give_their_tags(enc: str, tag: str) 
     assert content.open(content, bytes(range(content.key_size)), iv, ciphertext, made, aad) == plaintext
 
 
+def test_the_kid_is_left_out_on_request_and_what_no_reader_reads_is_not_written() -> None:
+    own = key("A256KW")
+    token = jwe.encrypt(own, b"secret", kid=False)
+    assert (parse(token.partition(".")[0].encode()).kid, jwe.decrypt(token, own).plaintext) == (None, b"secret")
+    assert parse(jwe.encrypt(own, b"secret").partition(".")[0].encode()).kid == own.kid
+    with pytest.raises(MalformedToken, match="cty"):
+        jwe.encrypt(own, b"secret", header={"cty": 5})
+
+
+def test_a_compact_token_is_ascii_text_of_five_parts_within_its_limit() -> None:
+    own = key("A256KW")
+    token = jwe.encrypt(own, b"secret")
+    assert jwe.decrypt(token, own, limit=len(token)) == jwe.decrypt(token.encode(), own)
+    with pytest.raises(MalformedToken, match="at most"):
+        jwe.decrypt(token, own, limit=len(token) - 1)
+    for kind in (bytearray, memoryview):
+        with pytest.raises(MalformedToken, match="a token is text"):
+            jwe.decrypt(kind(token.encode()), own)  # type: ignore[arg-type]
+    with pytest.raises(MalformedToken, match="ASCII"):
+        jwe.decrypt(token + "é", own)
+    for parts in (1, 2, 3, 4, 6, 7):
+        with pytest.raises(MalformedToken, match=f"its parts are {parts}, not 5"):
+            jwe.decrypt(".".join(["AA"] * parts), own)
+
+
 def test_the_header_cannot_widen_what_the_recipient_accepts() -> None:
     token = jwe.encrypt(key("A256KW"), b"secret", enc="A128GCM")
     with pytest.raises(MalformedToken):

@@ -181,6 +181,46 @@ def test_nobody_makes_what_nobody_reads() -> None:
             call()
 
 
+def test_a_header_that_no_reader_reads_is_not_written() -> None:
+    bad: dict[str, object] = {"cty": 5}
+    calls: list[Callable[[], str]] = [
+        lambda: jwe_json.encrypt_flattened(AES, b"secret", header=bad),
+        lambda: jwe_json.encrypt_flattened(AES, b"secret", unprotected=bad),
+        lambda: jwe_json.encrypt_flattened(Recipient(AES, bad), b"secret"),
+        lambda: jwe_json.encrypt_general([AES], b"secret", header=bad),
+        lambda: jwe_json.encrypt_general([AES], b"secret", unprotected=bad),
+        lambda: jwe_json.encrypt_general([RSA, Recipient(AES, bad)], b"secret"),
+        lambda: jwe_json.encrypt_general([Recipient(AES, {"x": 1})], b"secret", unprotected={"x": 1}),
+        lambda: jwe_json.encrypt_general([Recipient(AES, {"x": 1})], b"secret", header={"x": 1}),
+    ]
+    for call in calls:
+        with pytest.raises(MalformedToken):
+            call()
+
+
+def test_the_kid_and_compression_are_said_only_where_they_are_asked_for() -> None:
+    for text in (
+        jwe_json.encrypt_flattened(Recipient(AES, kid=False), b"secret"),
+        jwe_json.encrypt_general([Recipient(AES, kid=False)], b"secret"),
+    ):
+        members = jwe_json.decrypt(text, AES).header.members
+        assert not {"kid", "zip", "typ"} & members.keys()
+        assert not {"unprotected", "aad"} & json.loads(text).keys()
+    for text in (jwe_json.encrypt_flattened(AES, b"secret"), jwe_json.encrypt_general([AES], b"secret")):
+        assert jwe_json.decrypt(text, AES).header.kid == AES.kid
+    packed = jwe_json.encrypt_general([AES], b"x" * 1000, compress=True)
+    assert jwe_json.decrypt(packed, AES, inflate=True).plaintext == b"x" * 1000
+    with pytest.raises(MalformedToken, match="nobody asked"):
+        jwe_json.decrypt(packed, AES)
+
+
+def test_a_document_may_have_as_many_characters_as_its_limit() -> None:
+    text = jwe_json.encrypt_flattened(AES, b"secret")
+    assert jwe_json.decrypt(text.encode(), AES, limit=len(text)).plaintext == b"secret"
+    with pytest.raises(MalformedToken, match="at most"):
+        jwe_json.decrypt(text, AES, limit=len(text) - 1)
+
+
 def test_what_is_empty_is_left_out_and_refused_where_it_is_not() -> None:
     for own in (DIRECT, AGREED):
         for text in (jwe_json.encrypt_flattened(own, b"secret"), jwe_json.encrypt_general([own], b"secret")):

@@ -201,6 +201,12 @@ def test_a_document_with_two_readings_or_none_is_refused(name: str) -> None:
     assert jws_json.verify(members(FLAT, unknown="ignored"), ONE).payload == PAYLOAD
 
 
+def test_a_document_may_have_as_many_characters_as_its_limit() -> None:
+    assert jws_json.verify(FLAT, ONE, limit=len(FLAT)).payload == PAYLOAD
+    with pytest.raises(MalformedToken, match="at most"):
+        jws_json.verify(FLAT.encode(), ONE, limit=len(FLAT) - 1)
+
+
 def test_a_payload_is_inside_or_beside_and_never_both() -> None:
     apart = jws_json.sign_flattened(ONE, PAYLOAD, detached=True)
     for document, given_beside in ((FLAT, PAYLOAD), (apart, None)):
@@ -249,6 +255,11 @@ def test_what_is_written_says_the_kid_and_is_encoded_unless_asked_otherwise() ->
     assert "header" not in ENTRY
     without = jws_json.sign_flattened(Signatory(ONE, kid=False), PAYLOAD)
     assert jws_json.verify(without, ONE).signatures[0].header.kid is None
+
+
+def test_what_is_signed_is_the_payload_in_base64url_or_as_it_is() -> None:
+    assert detached.signing_input(b"head", b"$.02", b64=True) == b"head.JC4wMg"
+    assert detached.signing_input(b"head", b"$.02", b64=False) == b"head.$.02"
 
 
 def test_an_unencoded_payload_is_read_only_where_that_is_understood() -> None:

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from admit import Key
 from admit.errors import ConfigurationError, InvalidKey, UnsupportedAlgorithm
-from admit.jose import jwk, strength
+from admit.jose import jwk, pem, strength
 from admit.jose.algorithms import ALGORITHMS
+from admit.jose.pem import MAX_PEM
 from tests.helpers.edwards import P448, P25519, small_448, small_25519, spellings
 from tests.helpers.forge import b64, key
 
@@ -57,7 +58,9 @@ def test_without_the_refusal_a_small_order_key_lets_one_signature_pass_for_many_
 @pytest.mark.parametrize(
     ("alg", "data"),
     [
+        ("Ed25519", P25519.to_bytes(32, "little")),
         ("Ed25519", (P25519 + 3).to_bytes(32, "little")),
+        ("Ed448", P448.to_bytes(57, "little")),
         ("Ed25519", b"\xff" * 32),
         ("Ed448", (P448 + 2).to_bytes(57, "little")),
         ("Ed448", (5 + (1 << 449)).to_bytes(57, "little")),
@@ -284,6 +287,43 @@ def test_a_key_of_another_kind_is_refused_for_every_algorithm() -> None:
                 else:
                     with pytest.raises(ConfigurationError):
                         Key.from_der(data, alg)
+
+
+# --- documents
+
+
+@pytest.mark.parametrize("read", [Key.from_pem, Key.from_der])
+def test_a_key_document_is_bytes_within_its_limit_and_is_a_key(read: Callable[..., Key]) -> None:
+    with pytest.raises(InvalidKey, match="at most 65536"):
+        read(bytes(MAX_PEM + 1), "ES256")
+    with pytest.raises(InvalidKey, match=r"no PEM block|not a key"):
+        read(bytes(MAX_PEM), "ES256")
+    documents: list[Any] = [None, 5, bytearray(key("ES256").to_pem()), memoryview(key("ES256").to_der()), [b"x"]]
+    for document in documents:
+        with pytest.raises(InvalidKey, match="is bytes"):
+            read(document, "ES256")
+
+
+def test_a_damaged_key_document_says_so_and_an_unknown_form_is_not_written() -> None:
+    for kind in ("CERTIFICATE", "PRIVATE KEY", "PUBLIC KEY", "EC PRIVATE KEY"):
+        with pytest.raises(InvalidKey, match="cannot be read"):
+            Key.from_pem(f"-----BEGIN {kind}-----\nMAA=\n-----END {kind}-----\n", "ES256")
+    odd: list[Any] = ["XML", "pem", "", None]
+    for encoding in odd:
+        with pytest.raises(InvalidKey, match="'PEM' or 'DER'"):
+            pem.write(key("ES256")._material, private=False, encoding=encoding)
+
+
+def test_a_certificate_of_an_unknown_version_is_no_key() -> None:
+    der = certificate()
+    version = bytes.fromhex("a003020102")  # [0] EXPLICIT INTEGER 2: v3
+    assert der.count(version) == 1
+    for data in (der.replace(version, bytes.fromhex("a003020107")), der.replace(version, bytes.fromhex("a003020103"))):
+        with pytest.raises(InvalidKey, match="not a key or certificate"):
+            Key.from_der(data, "ES256")
+        text = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(data) + b"-----END CERTIFICATE-----\n"
+        with pytest.raises(InvalidKey, match="cannot be read"):
+            Key.from_pem(text, "ES256")
 
 
 # --- secrets: authlib CVE-2024-33663, PyJWT CVE-2022-29217, CVE-2026-48526, fast-jwt CVE-2026-44351 (empty)
