@@ -9,7 +9,15 @@ import pytest
 
 from admit import Key, KeySet
 from admit.clock import random_bytes
-from admit.errors import AdmitError, ConfigurationError, DecryptionFailed, InvalidKey, MalformedToken, UnknownKey
+from admit.errors import (
+    AdmitError,
+    ConfigurationError,
+    DecryptionFailed,
+    InvalidKey,
+    MalformedToken,
+    UnknownKey,
+    WrongType,
+)
 from admit.jose import agreement, jwe, jws
 from admit.jose.content_encryption import CONTENT_ENCRYPTION
 from admit.jose.encoding import b64url_encode, json_bytes
@@ -150,6 +158,14 @@ def test_the_kid_is_left_out_on_request_and_what_no_reader_reads_is_not_written(
     assert parse(jwe.encrypt(own, b"secret").partition(".")[0].encode()).kid == own.kid
     with pytest.raises(MalformedToken, match="cty"):
         jwe.encrypt(own, b"secret", header={"cty": 5})
+
+
+def test_the_type_is_the_one_asked_for() -> None:
+    own = key("A256KW")
+    assert jwe.decrypt(jwe.encrypt(own, b"secret", typ="application/X"), own, typ="x").header.typ == "x"
+    for typ in (None, "y"):
+        with pytest.raises(WrongType):
+            jwe.decrypt(jwe.encrypt(own, b"secret", typ=typ), own, typ="x")
 
 
 def test_a_compact_token_is_ascii_text_of_five_parts_within_its_limit() -> None:

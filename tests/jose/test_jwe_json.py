@@ -152,6 +152,7 @@ def test_recipients_agree_on_enc_and_the_header_widens_nothing() -> None:
         opened(made, enc="A128GCM")
     with pytest.raises(ConfigurationError):
         opened(made, enc=[])
+    assert opened(made, typ="x") == b"secret"
     with pytest.raises(WrongType):
         opened(made, typ="y")
 
@@ -208,6 +209,8 @@ def test_the_kid_and_compression_are_said_only_where_they_are_asked_for() -> Non
         assert not {"unprotected", "aad"} & json.loads(text).keys()
     for text in (jwe_json.encrypt_flattened(AES, b"secret"), jwe_json.encrypt_general([AES], b"secret")):
         assert jwe_json.decrypt(text, AES).header.kid == AES.kid
+    text = jwe_json.encrypt_flattened(Recipient(AES, {"x": 1}), b"secret")
+    assert (json.loads(text)["header"], jwe_json.decrypt(text, AES).header.unprotected) == ({"x": 1}, {"x"})
     packed = jwe_json.encrypt_general([AES], b"x" * 1000, compress=True)
     assert jwe_json.decrypt(packed, AES, inflate=True).plaintext == b"x" * 1000
     with pytest.raises(MalformedToken, match="nobody asked"):

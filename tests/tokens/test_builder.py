@@ -74,6 +74,42 @@ def test_an_argument_of_the_wrong_sort_is_refused_with_a_way_to_mend_it(setting:
         build(**{setting: value})
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("leeway", timedelta(seconds=60)),
+        ("leeway", Unchecked(timedelta(hours=1))),
+        ("leeway", Unchecked()),
+        ("skew", timedelta(seconds=60)),
+        ("skew", timedelta()),
+        ("max_lifetime", timedelta(hours=24)),
+        ("max_lifetime", timedelta(microseconds=1)),
+        ("cache", 1),
+        ("max_token", 1),
+        ("required", ()),
+        ("extra", list[int]),
+    ],
+)
+def test_the_last_value_that_is_sensible_is_accepted(setting: str, value: Any) -> None:
+    build(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lifetime": timedelta(seconds=1)},
+        {"lifetime": timedelta(hours=24)},
+        {"jitter": 0},
+        {"jitter": 0.5},
+        {"max_token": 1},
+        {"audience": None},
+        {"extra": dict[str, int]},
+    ],
+)
+def test_a_signer_is_built_from_the_last_value_that_is_sensible(settings: dict[str, Any]) -> None:
+    assert Signer(key("HS256"), **({"issuer": ISSUER, "audience": AUDIENCE} | settings))
+
+
 def test_a_life_over_a_day_is_accepted_by_the_dangerous_word_or_by_a_kind_that_says_so() -> None:
     month = forge(claims(exp=NOW + 30 * 86_400))
     keys, longest = KeySet([key("HS256")]), timedelta(days=31)

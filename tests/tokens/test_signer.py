@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from admit import ACCESS, PLAIN, ConfigurationError, Key, KeySet, Signer, Verifier, peek
 from admit.errors import ImmatureToken, InvalidClaim, InvalidKey, MalformedToken, RefusedClaims
+from admit.jose.encoding import MAX_DEPTH
 from tests.helpers.forge import ALL, AUDIENCE, ISSUER, NOW, claims, forge, key, said
 
 
@@ -124,6 +125,36 @@ def test_a_token_may_end_sooner_and_never_later() -> None:
     one = signer(kind=PLAIN)
     assert verifier(PLAIN).verify(one.sign(expires_at=NOW + 5)).exp == NOW + 5
     assert verifier(PLAIN).verify(one.sign(expires_at=NOW + 10**6)).exp == NOW + 600
+
+
+def test_a_token_is_as_long_as_verifiers_read_and_lives_a_second_at_least() -> None:
+    one = signer(kind=PLAIN)
+    size = len(one.sign(jti="j"))
+    assert len(signer(kind=PLAIN, max_token=size).sign(jti="j")) == size
+    with pytest.raises(RefusedClaims, match=f"would have {size} bytes"):
+        signer(kind=PLAIN, max_token=size - 1).sign(jti="j")
+    assert verifier(PLAIN).verify(one.sign(expires_at=NOW + 1)).exp == NOW + 1
+    for end in (NOW, NOW + 0.9):
+        with pytest.raises(RefusedClaims, match="born expired"):
+            one.sign(expires_at=end)
+
+
+def test_claims_nest_as_deep_as_verifiers_read_and_no_deeper() -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        value: Any = 1
+        for number in range(levels):
+            value = [value] if number % 2 else {"a": value}
+        return {"x": value}
+
+    assert verifier(PLAIN).verify(signer(kind=PLAIN).sign(claims=nested(MAX_DEPTH - 2)))
+    for levels in (MAX_DEPTH, MAX_DEPTH + 1, 100):
+        with pytest.raises(RefusedClaims, match="deeper"):
+            signer(kind=PLAIN).sign(claims=nested(levels))
+    for number in (2**64 - 1, -(2**64) + 1):
+        assert verifier(PLAIN).verify(signer(kind=PLAIN).sign(claims={"x": [number]})).raw["x"] == [number]
+    for number in (2**64, -(2**64)):
+        with pytest.raises(RefusedClaims, match="64 bits"):
+            signer(kind=PLAIN).sign(claims={"x": [number]})
 
 
 def test_jitter_only_shortens() -> None:

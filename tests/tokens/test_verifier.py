@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -661,6 +662,61 @@ def test_revocation_is_asked_last_so_that_it_never_sees_a_refused_token() -> Non
     assert asked == []
     subject.verify(forge())
     assert asked == ["j1"]
+
+
+def test_claims_that_passed_are_judged_again_by_their_key_their_times_and_what_was_cut_off_since() -> None:
+    revocations, now = CutOff("other"), [float(NOW)]
+    expected: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "clock": lambda: now[0]}
+    subject = Verifier(KeySet([key("HS256")]), revocations=revocations, **expected)
+    passed = subject.verify(forge())
+    subject.recheck(passed)
+    verifier().recheck(passed)
+    revocations.jti = passed.jti
+    with pytest.raises(RevokedToken):
+        subject.recheck(passed)
+    revocations.jti, now[0] = None, NOW + 600
+    with pytest.raises(ExpiredToken):
+        subject.recheck(passed)
+    with pytest.raises(UnknownKey):
+        Verifier(KeySet([Key.generate("HS256")]), **expected).recheck(passed)
+    now[0] = NOW
+    answering: Any = SimpleNamespace(check=lambda claims: False)
+    with pytest.raises(RevocationsUnavailable):
+        Verifier(KeySet([key("HS256")]), revocations=answering, **expected).recheck(passed)
+
+
+class Stale:
+    """Revocations that know nothing any more, and may be asked about one token."""
+
+    answer: Any = None
+
+    def __init__(self) -> None:
+        self.stale = False
+        self.asked: list[str] = []
+
+    def check(self, claims: Claims[Any]) -> None:
+        if self.stale:
+            raise RevocationsUnavailable("stale", 1)
+
+    def ask(self, token: str, claims: Claims[Any]) -> Any:
+        self.asked.append(token)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize("cache", [0, 10])
+def test_whoever_can_be_asked_about_one_token_is_where_nothing_is_known(cache: int) -> None:
+    revocations = Stale()
+    subject, token = verifier(revocations=revocations, cache=cache), forge()
+    subject.verify(token)
+    revocations.stale = True
+    assert subject.verify(token).sub == subject.verify(token.encode()).sub == "alice"
+    assert revocations.asked == [token, token]
+    for answer, refusal in ((RevokedToken("cut off"), RevokedToken), (True, RevocationsUnavailable)):
+        revocations.answer = answer
+        with pytest.raises(refusal):
+            subject.verify(token)
 
 
 # --- the memo of headers
