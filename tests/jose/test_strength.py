@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm as NotBuiltIn
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -204,9 +205,28 @@ def test_a_raw_key_of_the_wrong_size_is_an_invalid_key_in_every_form(oid: int, s
 def test_a_jwk_of_an_unknown_curve_or_parameter_set_is_an_invalid_key_wherever_it_is_read() -> None:
     odd: list[object] = [None, 5, [], {}, "", "P-256", "ed25519"]
     for value in odd:
-        for members in ({"kty": "OKP", "crv": value, "x": "AA"}, {"kty": "AKP", "alg": value, "pub": "AA"}):
+        with pytest.raises(InvalidKey, match="kty is"):
+            jwk.read({"kty": value})
+    for value in odd:
+        forms: list[dict[str, Any]] = [
+            {"kty": "OKP", "crv": value, "x": "AA"},
+            {"kty": "AKP", "alg": value, "pub": "AA"},
+        ]
+        for members in (*forms, {"kty": "EC", "crv": value and 5, "x": "AA", "y": "AA"}):
             with pytest.raises(InvalidKey):
                 jwk.read(members)
+
+
+def test_what_the_library_was_built_without_is_an_invalid_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: object) -> object:
+        raise NotBuiltIn("no such thing in this build")
+
+    monkeypatch.setitem(jwk._READERS, "oct", missing)
+    with pytest.raises(InvalidKey, match="built without"):
+        Key.from_jwk(key("HS256").to_jwk(private=True))
+    monkeypatch.setattr(pem.serialization, "load_pem_public_key", missing)
+    with pytest.raises(InvalidKey, match="cannot be read"):
+        Key.from_pem(key("ES256").to_pem(), "ES256")
 
 
 def test_a_modulus_that_is_even_or_has_small_factors_is_refused() -> None:

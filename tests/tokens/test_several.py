@@ -89,6 +89,17 @@ def test_each_issuer_keeps_its_own_audience_kind_and_revocations() -> None:
         judge.verify(forge(claims(iss=ONE), signer=KEYS[ONE], typ="JWT"))
 
 
+def test_claims_are_judged_again_by_their_own_issuers_verifier() -> None:
+    judge = both()
+    theirs = judge.verify(token(OTHER))
+    for claims_ in (judge.verify(token(ONE)), theirs):
+        judge.recheck(claims_)
+    with pytest.raises(RevokedToken):
+        both(revocations=Everything()).recheck(theirs)
+    with pytest.raises(WrongIssuer):
+        Verifiers([verifier(ONE)]).recheck(theirs)
+
+
 def test_an_issuer_that_is_down_takes_no_other_with_it() -> None:
     judge = both(keys=Away())
     assert judge.verify(token(ONE)).iss == ONE
