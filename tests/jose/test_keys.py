@@ -8,10 +8,14 @@ import pickle
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec
 
 from admit import Key, KeySet
 from admit.errors import ConfigurationError, InvalidKey, MalformedToken, UnknownKey, UnsupportedAlgorithm
-from tests.helpers.forge import ALL, KID, key
+from admit.jose import jwk
+from admit.jose.jwk import MAX_TEXT
+from admit.jose.strength import _SMALL_PRIMES
+from tests.helpers.forge import ALL, KID, b64, key
 
 SECRETS = [alg for alg in ALL if alg.startswith("HS")]
 PAIRS = [alg for alg in ALL if alg not in SECRETS]
@@ -221,6 +225,31 @@ def test_a_jwk_text_is_strict_json() -> None:
     ):
         with pytest.raises(InvalidKey):
             Key.from_jwk(bad)
+
+
+def test_a_jwk_is_a_mapping_or_text_of_a_bounded_size() -> None:
+    text = json.dumps(key("ES256").public().to_jwk())
+    assert Key.from_jwk(text.ljust(MAX_TEXT)) == Key.from_jwk(text.encode())
+    for read in (Key.from_jwk, KeySet.from_jwks):
+        with pytest.raises(InvalidKey, match="at most"):
+            read(text.ljust(MAX_TEXT + 1))
+        odd: list[Any] = [None, 5, [text], bytearray(text.encode()), object()]
+        for document in odd:
+            with pytest.raises(InvalidKey, match="is a JSON object, not"):
+                read(document)
+
+
+def test_numbers_of_an_rsa_key_have_a_bounded_size_and_a_key_without_a_name_in_jose_no_jwk() -> None:
+    largest = next(n for n in range(2**8192 - 1, 0, -2) if all(n % prime for prime in _SMALL_PRIMES))
+    widest = b64(largest.to_bytes(1024))
+    members = {"kty": "RSA", "alg": "RS256", "n": widest, "e": b64(b"\xff" * 8)}
+    assert len(Key.from_jwk(members).to_jwk()["n"]) == len(widest)
+    for change in ({"n": b64(b"\xff" * 1025)}, {"e": b64(b"\x01" + bytes(7) + b"\x01")}):
+        with pytest.raises(InvalidKey, match="at most"):
+            Key.from_jwk(members | change)
+    for private in (ec.generate_private_key(ec.SECP224R1()), dsa.generate_private_key(1024)):
+        with pytest.raises(InvalidKey, match="has no"):
+            jwk.write((None, private.public_key()), private=False)
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "Ed25519", "HS256", "ML-DSA-44"])
