@@ -1,4 +1,4 @@
-"""Mutants that no test notices, and why none should: `make mutate` counts them as explained, and fails where a test does notice one.
+"""Mutants that no test notices, and why none should. `make mutate` counts them as explained, and fails where a test notices one.
 
 A mutant is named by the function it changed and the line it has there, or, after `without`, the line that it lacks.
 """

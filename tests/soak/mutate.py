@@ -222,8 +222,8 @@ class Trial:
         if child:
             os.close(writing)
             with open(reading, "rb") as failed:
-                if at := failed.read():
-                    items.insert(0, items.pop(int(at)))
+                if first := failed.read():
+                    items.insert(0, items.pop(int(first)))
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os.environ["MUTANT_UNDER_TEST"] = mutant
         signal.alarm(SECONDS)
