@@ -276,6 +276,26 @@ def test_the_rows_show_neither_names_nor_addresses_and_expire(service: TokenServ
     assert service._core.read(lambda tx: tx.execute(select(schema.throttle)).all()) == []
 
 
+def test_waiting_as_a_newcomer_costs_a_row_for_an_hour_and_not_for_a_day(
+    service: TokenService, clock: MovableClock
+) -> None:
+    def rows() -> int:
+        while service.cleanup():
+            pass
+        return service._core.read(lambda tx: len(tx.execute(select(schema.throttle)).all()))
+
+    for index in range(5):
+        attempt(service, address=f"203.0.113.{index}")
+    before = rows()
+    for index in range(20):  # no hash bounds how many there are
+        assert attempt(service, address=f"2001:db8:0:{index}::1") == 30
+    assert rows() == before + 20
+    clock.forward(30_000)
+    assert attempt(service, address="2001:db8:0:1::1") == 0
+    clock.forward(HOUR + 1000)
+    assert rows() == 3  # of the user, and of two who failed when there was a wait
+
+
 def test_where_a_slowdown_begins_the_audit_trail_says_so_once(service: TokenService, clock: MovableClock) -> None:
     for _ in range(3):
         attempt(service)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from admit import peek
 from admit.errors import AdmitError, InvalidGrant, InvalidRequest, MfaRequired, TooManyRequests
-from admit.service import schema
+from admit.service import schema, throttle
 from admit.service.facade import TokenService
 from admit.service.login_policy import LoginPolicy
 from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener, cheap
@@ -131,6 +131,61 @@ def test_wrong_codes_are_throttled_for_the_user_from_wherever_they_come(
     assert slowed.value.retry_after == 1
     clock.forward(1000)
     service.login("alice", PASSWORD, otp=app.code(), address="198.51.100.1")
+
+
+def test_whoever_guesses_codes_for_a_year_has_a_chance_in_hundreds(
+    service: TokenService, app: App, clock: MovableClock
+) -> None:
+    core, tries, until = service._core, 0, clock() + 365 * 86_400
+    while clock() < until:
+        left = core.write(lambda tx: throttle.second_factor(tx, core, "alice", "login"))
+        tries += left == 0
+        clock.forward(left or 32 * 86_400_000 * (tries % 50 == 49))  # and sometimes long breaks
+    assert tries * 3 / 10**6 < 1 / 500
+
+
+def test_a_new_password_needs_the_code_too_whatever_others_guess_at_the_login(
+    service: TokenService, app: App, alice: str, clock: MovableClock
+) -> None:
+    for index in range(5):
+        with pytest.raises((InvalidGrant, TooManyRequests)):
+            service.login("alice", PASSWORD, otp="000000", address=f"192.0.2.{index}")
+    with pytest.raises(TooManyRequests):
+        service.login("alice", PASSWORD, otp=app.code(), address="198.51.100.1")
+    new = PASSWORD + " too"
+    with pytest.raises(MfaRequired):
+        service.change_password(alice, PASSWORD, new)
+    with pytest.raises(InvalidGrant):
+        service.change_password(alice, PASSWORD, new, otp="000000")
+    with pytest.raises(InvalidGrant):
+        service.change_password(alice, "wrong", new, otp=app.code())
+    service.change_password(alice, PASSWORD, new, otp=app.code())
+    with pytest.raises(InvalidGrant):  # the code is used up, and nobody has to wait for those who had the old password
+        service.login("alice", new, otp=app.code(), address="198.51.100.1")
+    service.login("alice", new, otp=app.code(1), address="198.51.100.1")
+    told = [(each.event, each.detail) for each in service.audit(sub=alice) if each.event.startswith("user.password")]
+    assert told == [
+        ("user.password_refused", "second factor"),
+        ("user.password_refused", None),
+        ("user.password", None),
+    ]
+
+
+def test_wrong_codes_for_a_new_password_are_throttled(service: TokenService, app: App, alice: str) -> None:
+    for index in range(3):
+        with pytest.raises(InvalidGrant):
+            service.change_password(alice, PASSWORD, PASSWORD + " too", otp="000000", address=f"192.0.2.{index}")
+    with pytest.raises(TooManyRequests):
+        service.change_password(alice, PASSWORD, PASSWORD + " too", otp=app.code(), address="198.51.100.1")
+    service.login("alice", PASSWORD, otp=app.code(), address="198.51.100.2")
+
+
+def test_a_password_that_an_administrator_sets_ends_the_wait_too(service: TokenService, app: App, alice: str) -> None:
+    for index in range(3):
+        with pytest.raises(InvalidGrant):
+            service.login("alice", PASSWORD, otp="000000", address=f"192.0.2.{index}")
+    service.users.set_password(alice, PASSWORD + " too")
+    service.login("alice", PASSWORD + " too", otp=app.code(), address="198.51.100.1")
 
 
 def test_asking_without_a_code_gives_no_new_guesses(service: TokenService, app: App) -> None:

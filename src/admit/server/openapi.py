@@ -114,6 +114,7 @@ def _query(name: str, description: str, schema: Json) -> Json:
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
+_OTP: Json = _text("A code of the second factor, or a recovery code: where the answer was mfa_required.")
 _CLIENT: Json = {
     "client_id": _text("The client, where it does not authenticate by Basic."),
     "client_secret": _text("Its secret, where it does not authenticate by Basic."),
@@ -154,7 +155,7 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
                 {
                     "username": _text("The user's name."),
                     "password": _text("The password.", format="password"),
-                    "otp": _text("A code of the second factor, or a recovery code: where the answer was mfa_required."),
+                    "otp": _OTP,
                     "device": _text("What to call this session in the list of sessions."),
                     **_WANTED,
                 },
@@ -182,6 +183,7 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
                 {
                     "old_password": _text("The password until now.", format="password"),
                     "new_password": _text("The new one.", format="password"),
+                    "otp": _OTP,
                 },
                 "old_password",
                 "new_password",

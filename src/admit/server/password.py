@@ -25,7 +25,8 @@ async def change_password(context: Context, request: Request) -> Response:
     parameters = await read_body(request, json=True)
     old, new = parameters.required("old_password"), parameters.required("new_password")
     try:
-        await context.calls.change_password(who.sub, old, new, address=address(request))
+        otp = parameters.optional("otp")
+        await context.calls.change_password(who.sub, old, new, address=address(request), otp=otp)
     except RefusedRequest:
         raise
     except InvalidRequest as error:

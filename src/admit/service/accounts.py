@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, insert, select, update
 
 from admit import clock
 from admit.errors import ConfigurationError, InvalidRequest, StorageUnavailable
-from admit.service import audit, hashes, revocation
+from admit.service import audit, hashes, revocation, throttle
 from admit.service.clients import PREFIX
 from admit.service.results import User
 from admit.service.schema import users
@@ -151,6 +151,7 @@ class Users:
 
         def change(tx: Tx) -> None:
             tx.execute(update(users).where(users.c.id == sub).values(password_hash=renewed))
+            throttle.forgiven(tx, self._core, sub)
             raise_epoch(tx, sub, False, "user.password")
 
         self._core.write(change)

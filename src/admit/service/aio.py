@@ -186,9 +186,10 @@ class AsyncTokenService:
         """See TokenService.session."""
         return await self._threads.run(self.sync.session, refresh_token)
 
-    async def change_password(self, sub: str, old: str, new: str, *, address: str = "") -> None:
+    async def change_password(self, sub: str, old: str, new: str, *, address: str = "", otp: str | None = None) -> None:
         """See TokenService.change_password."""
-        await self._threads.hash(password_change.line(sub), self.sync.change_password, sub, old, new, address=address)
+        line = password_change.line(sub)
+        await self._threads.hash(line, self.sync.change_password, sub, old, new, address=address, otp=otp)
 
     async def sessions(self, sub: str) -> list[Session]:
         """See TokenService.sessions."""

@@ -267,13 +267,13 @@ class TokenService:
         """The live first-party session of a refresh token, which stays as it is. Raises InvalidGrant."""
         return tokens.session_of(self._core, refresh_token)
 
-    def change_password(self, sub: str, old: str, new: str, *, address: str = "") -> None:
-        """A user's own change of password; ends every session.
+    def change_password(self, sub: str, old: str, new: str, *, address: str = "", otp: str | None = None) -> None:
+        """A user's own change of password; ends every session. otp: as in `login`, where the user has a second factor.
 
-        Raises InvalidGrant for a wrong old password, InvalidRequest for a new one that is easily guessed, TooManyRequests,
-        Overloaded; ConfigurationError where users are an application's own.
+        Raises InvalidGrant for a wrong old password or code, MfaRequired, InvalidRequest for a new password that is easily
+        guessed, TooManyRequests, Overloaded; ConfigurationError where users are an application's own.
         """
-        password_change.change(self._core, sub, old, new, address=login.note(address))
+        password_change.change(self._core, sub, old, new, address=login.note(address), otp=otp)
 
     def sessions(self, sub: str) -> list[Session]:
         """The subject's live sessions, newest first."""

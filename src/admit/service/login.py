@@ -6,8 +6,19 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from admit import clock
-from admit.errors import AdmitError, InvalidGrant, MfaRequired
-from admit.service import accounts, audit, clients, devices, refresh_token, sessions, status_lists, throttle, totp
+from admit.errors import AdmitError, InvalidGrant
+from admit.service import (
+    accounts,
+    audit,
+    clients,
+    devices,
+    refresh_token,
+    second_factor,
+    sessions,
+    status_lists,
+    throttle,
+    totp,
+)
 from admit.service.results import AccessToken, TokenPair
 from admit.service.session_policy import milliseconds
 
@@ -101,7 +112,8 @@ def login(
         "status_idx": place,
     }
 
-    told = {"sub": sub, "client_id": client.id, "session_id": session_id, "address": note(address)}
+    who = {"sub": sub, "client_id": client.id, "address": note(address)}
+    told = who | {"session_id": session_id}
 
     def change(tx: Tx) -> AdmitError | None:
         held = accounts.lock(tx, sub)
@@ -110,7 +122,7 @@ def login(
         elif held != epoch or totp.required(tx, sub) != second:  # disabling raises the epoch, too
             throttle.given_back(tx, attempt)
             return InvalidGrant("the user was cut off, or changed, while logging in")
-        if second and (refused := _second_factor(tx, core, attempt, sub, otp, told)) is not None:
+        if second and (refused := second_factor.refusal(tx, core, attempt, sub, otp, "login", who)) is not None:
             return refused
         throttle.succeeded(tx, attempt, core.policy.kept)
         sessions.add(tx, row)
@@ -136,27 +148,6 @@ def login(
 def line(core: Core, name: str, address: str) -> Line:
     """Where such a login waits for its turn."""
     return throttle.line(core, _account(_spelled(name)), note(address))
-
-
-def _second_factor(
-    tx: Tx, core: Core, attempt: throttle.Attempt, sub: str, otp: str | None, told: dict[str, str]
-) -> AdmitError | None:
-    """Why the second factor does not let the user in; None where it does. What is written here stays, either way."""
-    if otp is None:
-        throttle.given_back(tx, attempt)
-        return MfaRequired("the user has a second factor, and the login came without its code")
-    left = throttle.second_factor(tx, core, sub)
-    if left:
-        throttle.given_back(tx, attempt)
-        return throttle.refused(left)
-    method = totp.used(tx, core.master, sub, otp)
-    if method is None:
-        audit.record(tx, "login.failed", detail="second factor", **told | {"session_id": None})
-        return InvalidGrant("the second factor's code is wrong, too old, or was used before")
-    throttle.passed(tx, core, sub)
-    if method is totp.Method.RECOVERY:
-        audit.record(tx, "login.recovery_code", **told)
-    return None
 
 
 def client_credentials(

@@ -1,4 +1,4 @@
-"""A user's own change of password: by the old one, slowed like a login, and the end of every session."""
+"""A user's own change of password: by the old one and the second factor, slowed like a login; the end of every session."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 
-from admit.errors import ConfigurationError, InvalidGrant, InvalidRequest
-from admit.service import accounts, audit, throttle
+from admit.errors import AdmitError, ConfigurationError, InvalidGrant, InvalidRequest
+from admit.service import accounts, audit, second_factor, throttle, totp
 from admit.service.schema import users
 from admit.service.turns import Lane, Line
 
@@ -21,7 +21,7 @@ def line(sub: str) -> Line:
     return Line(Lane.KNOWN, sub)
 
 
-def change(core: Core, sub: str, old: str, new: str, *, address: str) -> None:
+def change(core: Core, sub: str, old: str, new: str, *, address: str, otp: str | None) -> None:
     """Give the user another password. Whoever holds a session, a thief too, must log in again (ASVS 5.0 7.4.3)."""
     if not isinstance(core.users, accounts.BuiltInUsers):
         raise ConfigurationError("users of an own table are changed there")
@@ -40,13 +40,22 @@ def change(core: Core, sub: str, old: str, new: str, *, address: str) -> None:
     if old == new:
         raise InvalidRequest("the new password is the old one")
 
-    def swap(tx: Tx) -> bool:
+    told = {"sub": sub, "address": address}
+
+    def swap(tx: Tx) -> AdmitError | None:
         if accounts.lock(tx, sub) != epoch:
-            return False
+            throttle.given_back(tx, attempt)
+            return InvalidGrant("the user was cut off while changing the password")
+        if totp.required(tx, sub):
+            refused = second_factor.refusal(tx, core, attempt, sub, otp, "password", told)
+            if refused is not None:
+                return refused
         throttle.succeeded(tx, attempt, core.policy.kept)
+        throttle.forgiven(tx, core, sub)
         tx.execute(update(users).where(users.c.id == sub).values(password_hash=renewed))
         accounts.raise_epoch(tx, sub, False, "user.password")
-        return True
+        return None
 
-    if not core.write(swap):
-        raise InvalidGrant("the user was cut off while changing the password")
+    refused = core.write(swap)
+    if refused is not None:
+        raise refused

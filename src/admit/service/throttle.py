@@ -19,7 +19,7 @@ import hmac
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy import case, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -44,8 +44,14 @@ _NEWCOMER: Final = (
 )
 _REMEMBERED: Final = milliseconds(timedelta(hours=1))  # failures that led to no wait
 _LONG_REMEMBERED: Final = milliseconds(timedelta(days=1))  # those that did
+# Whoever guesses a second factor has the password, and months: one code in 333,000 is good, and a try a day is 1 in 900 a year.
+_SECOND_WAIT: Final = milliseconds(timedelta(days=1))
+_SECOND_REMEMBERED: Final = milliseconds(timedelta(days=30))
+_OVER: Final = 1  # when the next may be tried where a wait was given back
 _RENEWED: Final = milliseconds(timedelta(days=1))  # a known address is written again after that
 _DOUBLINGS: Final = 40
+Place = Literal["login", "password"]
+"""Where a second factor is asked for, and tries are counted: whoever guesses at the login delays no change of the password."""
 _SLIPS: Final = 2  # failures that anybody may have, before whoever comes next stands in line with attackers
 
 
@@ -70,7 +76,7 @@ class Rules(NamedTuple):
     address: Rule
     user: Rule
     second: Rule
-    """Second factors that were wrong after a right password: counted for the user alone."""
+    """Second factors that were wrong after a right password: counted for the user alone, until the password changes."""
 
 
 def rules(policy: LoginPolicy) -> Rules:
@@ -80,12 +86,12 @@ def rules(policy: LoginPolicy) -> Rules:
         pair=Rule(policy.failures_per_user, _FIRST, longest),
         address=Rule(policy.failures_per_address, _FIRST, longest),
         user=Rule(policy.failures_everywhere, min(_NEWCOMER, longest), longest),
-        second=Rule(policy.failures_per_user, _FIRST, longest),
+        second=Rule(policy.failures_per_user, _FIRST, max(longest, _SECOND_WAIT)),
     )
 
 
 class Count(NamedTuple):
-    """A row; all zeros where there is none."""
+    """A row; all zeros where there is none. `next_at` is 0 where the failures led to no wait."""
 
     failures: int = 0
     next_at: int = 0
@@ -93,13 +99,8 @@ class Count(NamedTuple):
 
     @property
     def waited(self) -> bool:
-        """Whether the failures led to a wait: such rows are kept for longer."""
-        return self.expires_at - self.next_at >= _LONG_REMEMBERED
-
-    @property
-    def until(self) -> int:
-        """When the next may be tried. Where there is no wait, `next_at` only says when it was counted, by another's clock."""
-        return self.next_at if self.waited else 0
+        """Whether the failures led to a wait, which may be over."""
+        return self.next_at > 0
 
 
 class Counts(NamedTuple):
@@ -113,9 +114,9 @@ class Counts(NamedTuple):
 
 def wait(counts: Counts, now: int, by: Rules) -> int:
     """Milliseconds until it may be tried; 0: now."""
-    until = counts.pair.until
+    until = counts.pair.next_at
     if not counts.known:
-        until = max(until, counts.address.until)
+        until = max(until, counts.address.next_at)
         if not counts.pair.waited:
             until = max(until, now + by.user.wait(counts.user.failures))
     return max(0, until - now)
@@ -135,7 +136,7 @@ def failed(counts: Counts, now: int, by: Rules) -> dict[str, Count]:
 
 def _count(failures: int, delay: int, now: int, *, long: bool = False) -> Count:
     kept = _LONG_REMEMBERED if delay or long else _REMEMBERED
-    return Count(failures, now + delay, now + delay + kept)
+    return Count(failures, now + delay if delay else 0, now + delay + kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +167,9 @@ def admitted(core: Core, account: str, address: str) -> Attempt:
     left = wait(counts, now, core.rules)
     if left:
         if not counts.pair.waited and core.rules.user.wait(counts.user.failures):  # it begins to serve that wait
-            serving = {attempt.ids["pair"]: _count(counts.pair.failures, left, now)}
+            # Not kept for longer than what led to no wait: it costs whoever has many addresses no hash.
+            served = Count(counts.pair.failures, now + left, now + left + _REMEMBERED)
+            serving = {attempt.ids["pair"]: served}
             core.write(lambda tx: _write(tx, serving))
         raise refused(left)
     return attempt
@@ -217,7 +220,7 @@ def given_back(tx: Tx, attempt: Attempt) -> None:
     for kind, written in attempt.written.items():
         # What others counted meanwhile stays; only our own wait is taken back.
         row = table.c.id == attempt.ids[kind]
-        until = case((table.c.next_at == written.next_at, tx.now), else_=table.c.next_at)
+        until = case((table.c.next_at == written.next_at, min(written.next_at, _OVER)), else_=table.c.next_at)
         tx.execute(update(table).where(row, table.c.failures > 0).values(failures=table.c.failures - 1, next_at=until))
 
 
@@ -230,23 +233,30 @@ def succeeded(tx: Tx, attempt: Attempt, kept: timedelta) -> None:
         _write(tx, {attempt.ids["known"]: Count(0, 0, expires_at)})
 
 
-def second_factor(tx: Tx, core: Core, sub: str) -> int:
+def second_factor(tx: Tx, core: Core, sub: str, place: Place) -> int:
     """Count a try of the user's second factor, before it is looked at; answers the milliseconds to wait, 0: go on.
 
     The password was right, so that no address is spared. The caller holds the user's row: tries come one by one.
     """
-    row = digest(core, "second", sub)
+    row = digest(core, "second", sub, place)
     found = _living(_read(tx, [row]).get(row), tx.now)
-    if found.until > tx.now:
-        return found.until - tx.now
+    if found.next_at > tx.now:
+        return found.next_at - tx.now
     failures = found.failures + 1
-    _write(tx, {row: _count(failures, core.rules.second.wait(failures), tx.now)})
+    delay = core.rules.second.wait(failures)
+    _write(tx, {row: Count(failures, tx.now + delay, tx.now + delay + _SECOND_REMEMBERED)})
     return 0
 
 
-def passed(tx: Tx, core: Core, sub: str) -> None:
+def passed(tx: Tx, core: Core, sub: str, place: Place) -> None:
     """The second factor was right."""
-    tx.execute(delete(table).where(table.c.id == digest(core, "second", sub)))
+    tx.execute(delete(table).where(table.c.id == digest(core, "second", sub, place)))
+
+
+def forgiven(tx: Tx, core: Core, sub: str) -> None:
+    """The password is no more that whoever guessed the second factor had."""
+    for place in get_args(Place):
+        passed(tx, core, sub, place)
 
 
 def network(address: str) -> str:
