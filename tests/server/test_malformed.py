@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from admit import TokenService
+from admit.server import create_app, parsing
+from tests.helpers.serving import serving
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -159,6 +165,9 @@ def test_the_service_still_works_after_all_of_this(service: Any) -> None:
     assert service.login()["token_type"] == "Bearer"
 
 
-def test_a_body_that_never_comes_is_given_up(service: Any) -> None:
+def test_a_body_that_never_comes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "BODY_SECONDS", 0.2)
+    service = TokenService(f"sqlite:///{tmp_path}/auth.db", issuer="https://auth.example", audience="orders")
     head = f"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: 9\r\n\r\nuser"
-    refused(exchange(service.url, head.encode()), 408)
+    with closing(service), serving(create_app(service)) as url:
+        refused(exchange(url, head.encode()), 408)

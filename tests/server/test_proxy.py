@@ -99,9 +99,11 @@ def test_behind_a_proxy_a_feeds_places_are_counted_by_the_callers_own_address(se
         headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": address}
         return httpx2.get(f"{service.url}/revocations?{query}", headers=headers, timeout=30)
 
+    service.add_user()
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(ask, "203.0.113.7", "since=0&wait=8")
+        waiting = pool.submit(ask, "203.0.113.7", "since=0&wait=20")
         time.sleep(1.5)
         assert ask("203.0.113.7", "since=0&wait=0.05").status_code == 429
         assert ask("203.0.113.8", "since=0&wait=0.05").status_code == 200
+        service.admin("users", "disable", "alice")  # there is news: the wait ends
         assert waiting.result().status_code == 200

@@ -25,6 +25,7 @@ from tests.helpers.ranks import APART, apart
 pytestmark = pytest.mark.soak
 PASSWORD = "correct horse battery staple"
 HOME = "198.51.100.7"
+SHOWN = 200  # attempts: three for each of 20 users, and as many as were under way
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -60,7 +61,7 @@ async def session(
 ) -> Counter[str]:
     """The attacks, so many at once; beside them honest logins from home, from new places, and refreshes, each timed.
 
-    newcomers: seconds that a login from a new place may take.
+    newcomers: seconds that a login from a new place may take, once the attack has shown its users or its addresses.
     """
     counts: Counter[str] = Counter()
     slowed: set[tuple[str, str]] = set()
@@ -110,12 +111,14 @@ async def session(
                 await anyio.sleep(0.1)
 
         async def visitor() -> None:
-            for place in range(4):
-                await anyio.sleep(2)
+            for place in range(5):
+                while place and counts.total() < SHOWN:
+                    await anyio.sleep(0.1)
                 start = perf_counter()
                 while await outcome(auth, "visitor", PASSWORD, f"192.0.2.{place}") != "in":
                     await anyio.sleep(0.2)
                 visits.append(perf_counter() - start)
+                await anyio.sleep(0.5)
 
         group.start_soon(honest)
         group.start_soon(visitor)
@@ -125,7 +128,8 @@ async def session(
     print(
         f"\n{title}, load {os.getloadavg()[0]:.1f}: {len(attacks)} attempts in {perf_counter() - begun:.1f} s, {dict(counts)}; "
         f"honest logins median {statistics.median(waits):.2f} s, longest {max(waits):.2f} s, {retries} retries; "
-        f"from new places median {statistics.median(visits):.2f} s, longest {max(visits):.2f} s; "
+        f"from new places {visits[0]:.2f} s as it began, then median {statistics.median(visits[1:]):.2f} s, longest "
+        f"{max(visits[1:]):.2f} s; "
         f"refreshes longest {max(refreshes):.3f} s; "
         f"a hash median {statistics.median(hashes):.3f} s, longest {max(hashes):.3f} s; "
         f"at most {max(free.values())} guesses of a user without a wait; memory +{grown // 1024} MiB"
@@ -136,7 +140,7 @@ async def session(
         grown < 200 * 1024
     )  # each thread that hashes keeps its 19 MiB, and there are few of them; the rest is the first use
     assert max(waits) < 2
-    assert max(visits) < newcomers
+    assert max(visits[1:]) < newcomers
     assert max(refreshes) < 1
     return counts
 

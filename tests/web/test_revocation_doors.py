@@ -3,16 +3,14 @@
 # No postponed annotations here: FastAPI resolves those of its handlers.
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Annotated, Any, NamedTuple
 
 import httpx2
 import pytest
-import uvicorn
 from fastapi import FastAPI, Security
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -24,6 +22,7 @@ from admit import Claims, Verifier
 from admit.remote.issuer import RemoteIssuer
 from admit.web.fastapi import Bearer
 from admit.web.starlette import BearerMiddleware, claims_of
+from tests.helpers.serving import serving
 from tests.server.conftest import Served, end
 
 
@@ -66,20 +65,6 @@ def fastapi_app(verifier: Verifier[None]) -> Any:
         return claims.sub
 
     return app
-
-
-@contextmanager
-def serving(app: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def follow(issuer: Issuer, poll: float = 25, **more: Any) -> RemoteIssuer:
