@@ -16,6 +16,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.helpers.command import run
+
 HOME = {name: value for name, value in os.environ.items() if not name.startswith("ADMIT_")}
 
 
@@ -59,6 +61,31 @@ def test_with_no_arguments_it_makes_what_it_needs_for_its_owner_alone(tmp_path: 
         assert len(httpx2.get(said["url"] + "/.well-known/jwks.json").json()["keys"]) >= 2  # one signs, one stands by
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+def test_pages_of_a_named_origin_get_their_tokens_in_cookies_and_others_none(tmp_path: Path) -> None:
+    page, data = "http://127.0.0.1:9", str(tmp_path / "d")
+    with serving("--port", "0", "--data", data, "--cookie-origins", page) as (_, said):
+        form = {"username": "alice", "password": "correct horse battery staple"}
+        added = run(
+            "admin", "users", "add", "alice", "--password-stdin", "--data", data, given=form["password"], env=HOME
+        )
+        assert added.returncode == 0, added.stderr
+        with httpx2.Client(base_url=said["url"], headers={"Origin": page}, trust_env=False) as browser:
+            answer = browser.post("/login", data=form)
+            assert (answer.status_code, answer.json().keys()) == (200, {"expires_in"})
+            assert all("HttpOnly" in each for each in answer.headers.get_list("set-cookie"))
+            assert answer.headers["access-control-allow-origin"] == page
+            held = set(browser.cookies)
+            assert len(held) == 2
+            assert browser.post("/token", data={"grant_type": "refresh_token"}).json().keys() == {"expires_in"}
+            evil = {"Origin": "http://127.0.0.1:10"}
+            assert browser.post("/token", data={"grant_type": "refresh_token"}, headers=evil).status_code == 403
+            refused = browser.post("/login", data=form, headers=evil)
+            assert (refused.status_code, refused.json()["error"]) == (403, "foreign_origin")
+            assert set(browser.cookies) == held
+            assert browser.post("/logout").status_code == 204
+            assert not browser.cookies
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

@@ -35,6 +35,16 @@ def test_a_second_factor_is_enrolled_asked_for_and_taken_away(service: Served) -
     assert service.post("/login", username="tina", password=PASSWORD, otp="000000").json() == wrong.json()
     pair = service.login("tina", otp=codes[0])
     assert peek(pair["access_token"]).claims["amr"] == ["pwd", "otp"]
+    own = {"Authorization": f"Bearer {service.login('tina', audience=service.url, otp=codes[1])['access_token']}"}
+    renewed = {"old_password": PASSWORD, "new_password": f"another {PASSWORD}"}
+    asked = service.http.post(f"{service.url}/password", json=renewed, headers=own)
+    assert (asked.status_code, asked.json()["error"]) == (401, "mfa_required")
+    assert asked.headers["www-authenticate"].startswith("Bearer")
+    wrong = service.http.post(f"{service.url}/password", json=renewed | {"otp": "000000"}, headers=own)
+    assert (wrong.status_code, wrong.json()["error"]) == (400, "invalid_grant")
+    back = renewed | {"new_password": PASSWORD + "!", "otp": codes[2]}
+    assert service.http.post(f"{service.url}/password", json=back, headers=own).status_code == 204
+    service.admin("users", "passwd", "tina", "--password-stdin", given=PASSWORD)
     fresh = json.loads(service.admin("users", "totp", "recovery-codes", "tina"))["recovery_codes"]
     assert _typed(service, fresh[0]) == ["pwd", "otp"]
     service.admin("users", "totp", "remove", "tina")

@@ -263,12 +263,13 @@ def test_a_caller_in_a_network_of_ours_has_its_trace_continued(shared: Traced) -
 
 def test_whoever_else_calls_begins_a_trace_that_links_to_theirs_and_cannot_ask_to_be_recorded(shared: Traced) -> None:
     with shared.client("10.2.2.3", traces_from=["10.1.0.0/16"]) as http:
-        http.get("/healthz", headers={"traceparent": CALLER})
+        http.get("/healthz", headers={"traceparent": CALLER, "tracestate": "vendor=anything"})
         span = shared.endpoint()
         http.get("/healthz", headers={"traceparent": CALLER[:-1] + "0"})
         assert shared.endpoint()  # nor not to be
     assert (parent(span), trace_id(span) == TRACE) == (None, False)
     assert [(link.context.trace_id, link.context.span_id) for link in span.links] == [(int(TRACE, 16), int(SPAN, 16))]
+    assert "anything" not in span.to_json()
 
 
 def test_a_caller_of_ours_who_is_not_recorded_is_not_recorded_here(shared: Traced) -> None:

@@ -12,6 +12,7 @@ from admit.errors import (
     AdmitError,
     ForeignOrigin,
     InvalidClient,
+    MfaRequired,
     OAuthError,
     TooManyRequests,
     Unavailable,
@@ -27,6 +28,8 @@ NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """No answer of this service belongs into a cache unless it says so itself (RFC 6749 5.1)."""
 
 REALM: Final = "admit"
+BEARER: Final = f'Bearer realm="{REALM}"'
+"""A challenge that opens no dialog in a browser."""
 
 log = logging.getLogger("admit.server")
 
@@ -61,6 +64,8 @@ def render(error: AdmitError) -> Response:
         return refusal(403, error.code, error.public)
     if isinstance(error, TooManyRequests):
         return refusal(error.status, error.code, error.public, {"Retry-After": str(error.retry_after)})
+    if isinstance(error, MfaRequired):
+        return refusal(error.status, error.code, error.public, {"WWW-Authenticate": BEARER})
     if isinstance(error, InvalidClient):
         return refusal(
             error.status, error.code, error.public, {"WWW-Authenticate": f'Basic realm="{REALM}", charset="UTF-8"'}

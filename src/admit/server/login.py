@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from admit.errors import InvalidGrant, MfaRequired
+from admit.errors import InvalidGrant
 from admit.server.cookies import forgotten, is_from_page, read_refresh_token
-from admit.server.errors import NO_STORE, REALM, refusal
+from admit.server.errors import BEARER, NO_STORE, refusal
 from admit.server.parsing import header, read_body
 from admit.server.token import address, granted
 
@@ -40,9 +40,9 @@ async def login(context: Context, request: Request) -> Response:
             address=address(request),
             otp=parameters.optional("otp"),
         )
-    except (InvalidGrant, MfaRequired) as error:
+    except InvalidGrant as error:
         # 401, with a scheme that opens no dialog in a browser; RFC 6749's own endpoint answers invalid_grant with 400
-        return refusal(401, error.code, error.public, {"WWW-Authenticate": f"Bearer {REALM}"})
+        return refusal(401, error.code, error.public, {"WWW-Authenticate": BEARER})
     return granted(context, pair, in_cookies=by_page)
 
 

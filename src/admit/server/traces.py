@@ -58,7 +58,7 @@ class Traces:
             context=None if remote is None else _below(remote),
             kind=trace.SpanKind.INTERNAL if outer else trace.SpanKind.SERVER,
             attributes={"http.request.method": method, "http.route": route},
-            links=[trace.Link(caller)] if caller is not None and remote is None else None,
+            links=[trace.Link(_named(caller))] if caller is not None and remote is None else None,
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
@@ -149,6 +149,11 @@ def _caller(request: Request) -> SpanContext | None:
     carrier = {"traceparent": parents[0], "tracestate": ",".join(request.headers.getlist("tracestate"))}
     found = trace.get_current_span(TraceContextTextMapPropagator().extract(carrier)).get_span_context()
     return found if found.is_valid else None
+
+
+def _named(caller: SpanContext) -> SpanContext:
+    """Its ids alone: a `tracestate` is text, and a stranger's is not recorded."""
+    return trace.SpanContext(caller.trace_id, caller.span_id, is_remote=True, trace_flags=caller.trace_flags)
 
 
 def _below(caller: SpanContext) -> Context:
