@@ -14,7 +14,8 @@ from admit import Key
 from admit.cli.key_timeline import timeline
 from admit.service.results import SigningKey
 from tests.cli.test_admin import jwt
-from tests.cli.test_terminal import COLOR, in_terminal, plain
+from tests.cli.test_terminal import COLOR, plain
+from tests.helpers.terminal import in_terminal
 
 DAY = 86400.0
 NOW = 1_800_000_000.0

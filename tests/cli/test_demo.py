@@ -1,4 +1,4 @@
-"""`jwt demo` does what it says, twice at the same time, and leaves nothing behind."""
+"""`jwt demo` leaves nothing behind, however it ends. tests/cli/transcripts/demo.txt shows it whole, twice at a time."""
 
 from __future__ import annotations
 
@@ -14,16 +14,6 @@ DEMO = [sys.executable, "-m", "admit.cli", "demo"]
 def start(folder: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "TMPDIR": str(folder), "ADMIT_DATA": "/nowhere", "ADMIT_PORT": "1"}
     return subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def test_two_demos_at_once_both_do_every_step_and_leave_nothing_behind(tmp_path: Path) -> None:
-    for process in [start(tmp_path), start(tmp_path)]:
-        with process:
-            output, errors = process.communicate(timeout=90)
-            assert process.returncode == 0, output + errors
-            assert "All 15 steps did what they say" in output
-            assert errors == ""
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_demo_that_is_stopped_takes_its_processes_with_it(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from admit.jose.key_management import KEY_MANAGEMENT
 from admit.tokens.claims import REGISTERED
 from admit.tokens.kinds import ACCESS
 from admit.tokens.kinds import PLAIN as PLAIN_KIND
-from tests.cli.test_terminal import in_terminal, plain
+from tests.cli.test_terminal import plain
+from tests.helpers.terminal import in_terminal
 
 JWT = str(Path(sys.executable).parent / "jwt")
 KEY = Key.generate("ES256")

@@ -15,9 +15,10 @@ from keyring.core import set_keyring
 
 from admit import peek
 from admit.cli.token_store import Kept, keep, kept_in
-from tests.cli.test_terminal import in_terminal, plain
+from tests.cli.test_terminal import plain
 from tests.helpers.command import Done, run
 from tests.helpers.keyring_backend import FolderKeyring
+from tests.helpers.terminal import in_terminal
 
 PASSWORD = "correct horse battery staple"
 TOKEN = re.compile(r"eyJ[\w-]+\.|admit_rt")

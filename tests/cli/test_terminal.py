@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from admit import Key, Signer
 from admit.tokens.kinds import PLAIN
+from tests.helpers.terminal import JWT, SECONDS, in_terminal
 
-JWT = str(Path(sys.executable).parent / "jwt")
-SECONDS = 20
 COLOR = "\x1b["
-
-
-def in_terminal(
-    arguments: Sequence[str], answers: Mapping[str, str | int] | None = None, **environment: str
-) -> tuple[int, str]:
-    """The exit code of `jwt`, and all it shows. answers: what is typed (or the signal sent) when a text appears."""
-    waiting = dict(answers or {})
-    pid, terminal = pty.fork()
-    if pid == 0:  # the child: only exec, since the parent may have threads
-        os.execve(JWT, [JWT, *arguments], {"PATH": os.environ["PATH"], "TERM": "xterm-256color", **environment})
-    shown, deadline = b"", time.monotonic() + SECONDS
-    try:
-        while time.monotonic() < deadline:
-            if not select.select([terminal], [], [], 0.1)[0]:
-                continue
-            try:
-                data = os.read(terminal, 65536)
-            except OSError:  # Linux: the other end is closed
-                break
-            if not data:
-                break
-            shown += data
-            for text in [text for text in waiting if text.encode() in shown]:
-                answer = waiting.pop(text)
-                if isinstance(answer, str):
-                    time.sleep(0.1)  # the prompt's echo is switched off before it is written, or just after
-                    os.write(terminal, answer.encode())
-                else:
-                    os.kill(pid, answer)
-        else:
-            os.kill(pid, signal.SIGKILL)
-    finally:
-        os.close(terminal)
-        _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n")
 
 
 def plain(shown: str) -> str:

@@ -1,66 +1,79 @@
-"""Sessions at a pipe: each `$ ` line of a file goes to sh; then comes all it writes, and `[n]`, its exit code."""
+"""Every command answers as its transcript shows, at a pipe and in a terminal (see tests/cli/transcript.py)."""
 
 from __future__ import annotations
 
-import doctest
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+import click
 import pytest
 
+from tests.cli.test_help import ALL
+from tests.cli.transcript import SECRET_SHAPES, exchanges, readable, run
+from tests.helpers.nursery import nursery
+
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
-SECRET_SHAPES = re.compile(r"hunter2|topsecret|my-secret|0123456789012345|correct horse")
+LEAVES = [path for path, context in ALL.items() if not isinstance(context.command, click.Group)]
+RECORD = bool(os.environ.get("ADMIT_RECORD"))
 
 
-class Exchange(NamedTuple):
-    line: int
-    command: str
-    expected: str
-    code: int
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PATH whose first `jwt` has no start-up time."""
+    with nursery(tmp_path_factory.mktemp("n")) as folder:
+        yield os.pathsep.join([str(folder), os.environ["PATH"]])
 
 
-def exchanges(transcript: Path) -> Iterator[Exchange]:
-    parts = re.split(r"^\$ ", transcript.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    line = 1
-    for part in parts[1:]:
-        command, _, output = part.partition("\n")
-        ended = re.search(r"^\[(\d+)\]\n\Z", output, re.MULTILINE)
-        yield Exchange(line, command, output[: ended.start()] if ended else output, int(ended[1]) if ended else 0)
-        line += part.count("\n")
+@pytest.fixture(scope="module")
+def service(path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A running service: its URL, and the folder of its data."""
+    data = str(tmp_path_factory.mktemp("service") / "data")
+    command = ["jwt", "serve", "--port", "0", "--data", data, "--audience", "orders", "--scopes", "orders:read"]
+    environment = {"PATH": path, "LANG": "C.UTF-8"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, start_new_session=True) as process:
+        assert process.stdout is not None
+        try:
+            yield {"SERVICE": json.loads(process.stdout.readline())["url"], "SERVICE_DATA": data}
+        finally:
+            process.terminate()
 
 
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda path: path.stem)
-def test_the_command_answers_as_the_transcript_shows(transcript: Path, tmp_path: Path) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {"PATH": path, "HOME": str(tmp_path), "LANG": "C.UTF-8", "COLUMNS": "100"}
-    wrong: list[str] = []
-    for exchange in exchanges(transcript):
-        run = subprocess.run(
-            ["sh", "-c", exchange.command],
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # no terminal to ask at
-            timeout=30,
-            check=False,
-        )
-        written = run.stdout.decode().rstrip("\n") + "\n"
-        shown = exchange.expected.rstrip("\n") + "\n"
-        if (
-            not doctest.OutputChecker().check_output(shown, written, doctest.ELLIPSIS)
-            or run.returncode != exchange.code
-        ):
-            where = f"{transcript.name}:{exchange.line}: {exchange.command}"
+def test_the_command_answers_as_the_transcript_shows(
+    transcript: Path, tmp_path: Path, path: str, service: dict[str, str]
+) -> None:
+    always = {"LANG": "C.UTF-8", "TZ": "UTC", "COLUMNS": "100", "TERM": "xterm-256color", "PYTHON": sys.executable}
+    environment = {"PATH": path, "HOME": str(tmp_path), **always, **service}
+    wrong, recorded = [], []
+    for shown in exchanges(transcript):
+        now, written = run(shown, tmp_path, environment)
+        where = f"{transcript.name}:{shown.line}: {shown.command}"
+        assert "Traceback" not in written, f"{where}\n{written}"
+        assert not SECRET_SHAPES.search(written), f"{where} shows a secret"
+        recorded.append(str(now))
+        if now != shown:
             wrong.append(
-                f"{where}\nwrote\n{written}[{run.returncode}] and the transcript shows\n{shown}[{exchange.code}]"
+                f"{where}\nwrote\n{now.output}[{now.code}] and the transcript shows\n{shown.output}[{shown.code}]"
             )
-        assert "Traceback" not in written
-        assert not SECRET_SHAPES.search(written), f"{transcript.name}:{exchange.line} shows a secret"
-    assert not wrong, "\n\n".join(wrong)
+    if RECORD:
+        transcript.write_text("".join(recorded), encoding="utf-8")
+    assert RECORD or not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+def test_every_command_is_in_a_transcript(terminal: bool) -> None:
+    typed = [each.command for file in TRANSCRIPTS for each in exchanges(file) if each.terminal is terminal]
+    missing = [leaf for leaf in LEAVES if not any(re.search(rf"(?<!\S){leaf}(?!\S)", command) for command in typed)]
+    assert not missing
+
+
+def test_only_what_is_volatile_is_taken_out() -> None:
+    assert readable("The key 0123 is valid, client.first-party; expired 9 min ago [12], 16384 of 262144\n") == (
+        "The key 0123 is valid, client.first-party; expired 9 min ago [12], 16384 of 262144\n"
+    )
+    assert readable("\x1b[31mno\x1b[0m \x1b[2K\r") == "‹red›no‹/› ‹ESC[2K›‹CR›‹no line end›\n"

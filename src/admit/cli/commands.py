@@ -67,6 +67,7 @@ _AS_OPTIONS: Final = (
     (r"pass alg=", "say which with --alg"),
     (r"name it in allow_claims", "name it with --allow-claim"),
     (r"Key\.generate\('([\w-]+)'\)", r"jwt key generate --alg \1"),
+    (r",? or name the host in insecure_hosts if the network itself is trusted", ""),
     (r"; further only as \w+=Unchecked\(.*\)", ""),
 )
 
@@ -88,7 +89,7 @@ jwt: Final = LazyGroup(
     COMMANDS,
     sections={title: tuple(section) for title, section in SECTIONS.items()},
     help="Read, check and make JSON Web Tokens.\n\nA token is given as an argument, on stdin, as @FILE or as env:NAME; "
-    "'Bearer ', quotes and a header's name before it are taken off. A pipe gets JSON, a terminal something to read.",
+    "'Bearer' and a header's name before it, and quotes, are taken off. A pipe gets JSON, a terminal something to read.",
     epilog=_epilog(MEANING.items()),
 )
 jwt.params.append(

@@ -24,7 +24,10 @@ _where: Final = settings_options("data", "database")
 
 @contextmanager
 def _storage(config: Path | None, flags: dict[str, Any]) -> Iterator[Storage]:
-    storage = Storage(read_settings(config, flags).database_url)
+    settings = read_settings(config, flags)
+    if settings.sqlite is not None and not settings.sqlite.parent.is_dir():
+        raise Stop(f"there is no folder {settings.data}: is --data right? jwt serve makes it", Exit.DATABASE)
+    storage = Storage(settings.database_url)
     try:
         yield storage
     finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.output import stopped
 from admit.errors import AdmitError
 
 if TYPE_CHECKING:
@@ -69,6 +70,6 @@ def serve_keys(keys: Callable[[], dict[str, Any]], host: str, port: int, issuer:
     try:
         server.serve_forever()
     except KeyboardInterrupt:
-        pass
+        stopped()
     finally:
         server.server_close()

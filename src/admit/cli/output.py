@@ -49,6 +49,12 @@ def paint(text: str, color: str) -> str:
     return text if os.environ.get("NO_COLOR") else click.style(text, fg=color)
 
 
+def stopped() -> None:
+    """The last line of what Ctrl-C stops: it ends the one on which the terminal shows ^C."""
+    if sys.stderr.isatty():
+        click.echo("\nStopped.", err=True)
+
+
 def is_time_claim(name: str, value: object) -> bool:
     """Whether a claim's value is to be said in words, too."""
     return name in _TIMES and is_time(value)

@@ -29,6 +29,7 @@ def document(source: str) -> bytes:
 
 def members_of(source: str, data: bytes) -> list[dict[str, Any]]:
     """The entries of a JWK Set, or a JWK as the only one. Raises Stop."""
+    source = "stdin" if source == "-" else source
     try:
         whole = json_object(data)
     except MalformedToken as error:

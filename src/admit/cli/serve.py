@@ -12,6 +12,7 @@ import click
 from sqlalchemy.engine import make_url
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.output import stopped
 from admit.server.run import CannotServe, check, open_service, run
 from admit.server.settings import HELP, PREFIX, Settings, is_list, load, names
 
@@ -90,5 +91,6 @@ def serve(config: Path | None, print_config: bool, **flags: Any) -> None:
     try:
         check(settings)
         run(settings, announce)
+        stopped()
     except CannotServe as error:
         raise Stop(str(error), _EXITS[error.reason]) from None

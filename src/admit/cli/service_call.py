@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 import click
 import httpx2
 
+from admit import __version__
 from admit.cli.exits import Exit, Stop
 from admit.cli.input import read_secret
 from admit.cli.output import safe
 from admit.remote.fetch import is_loopback
 
 _SECONDS: Final = 10.0
+_AGENT: Final = {"User-Agent": f"jwt/{__version__}"}  # the device, in the list of one's sessions
 
 
 class Refused(Stop):
@@ -41,7 +43,7 @@ def base_url(url: str) -> str:
 def post(url: str, form: dict[str, str]) -> dict[str, Any]:
     """The answer to a form. Raises Stop with the exit code: refused, or the service cannot be reached."""
     try:
-        response = httpx2.post(url, data=form, timeout=_SECONDS)
+        response = httpx2.post(url, data=form, headers=_AGENT, timeout=_SECONDS)
         body = response.json() if response.content else {}
     except (httpx2.HTTPError, ValueError):
         raise Stop(f"{safe(url)} does not answer as a token service", Exit.NETWORK) from None

@@ -9,7 +9,7 @@ import click
 
 from admit.cli.exits import Exit, Stop
 from admit.cli.group import Group
-from admit.cli.output import json_option, note
+from admit.cli.output import for_people, json_option, note
 from admit.cli.store import GROUP, found, print_table, service_of, where
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def list_sessions(name: str, as_json: bool, config: Path | None, **flags: Any) -
     """List NAME's sessions, the newest first: client, device, address, login and last use."""
     with service_of(config, flags) as service:
         rows = [asdict(session) for session in service.sessions(found(service, name).id)]
+    if for_people(as_json):
+        rows = [{member: value for member, value in row.items() if member != "sub"} for row in rows]  # NAME's, all
     print_table(rows, as_json)
 
 

@@ -10,7 +10,7 @@ import click
 
 from admit.cli.exits import Exit, Stop
 from admit.cli.group import CONTEXT
-from admit.cli.output import for_people, print_json, safe
+from admit.cli.output import for_people, note, print_json, safe
 from admit.cli.serve import opened, read_settings, settings_options
 from admit.cli.times import moment
 
@@ -25,11 +25,16 @@ where: Final = settings_options(
     *("password_length", "argon2_memory", "argon2_passes", "argon2_lanes"),
 )
 GROUP: Final = CONTEXT
+_TIMES: Final = ("_at", "_time")
 
 
 @contextmanager
 def service_of(config: Path | None, flags: dict[str, Any]) -> Iterator[TokenService]:
-    service = opened(read_settings(config, flags))
+    settings = read_settings(config, flags)
+    made = settings.sqlite is not None and not settings.sqlite.exists()
+    service = opened(settings)
+    if made:
+        note(f"There was no service in {settings.data}: this is a new one.", color="yellow")
     try:
         yield service
     finally:
@@ -46,12 +51,16 @@ def print_table(rows: Sequence[dict[str, object]], as_json: bool) -> None:
     widths = {name: max(len(name), *(len(row[name]) for row in shown)) for name in columns}
     for row in [{name: name for name in columns}, *shown] if rows else []:
         click.echo("  ".join(row[name].ljust(widths[name]) for name in columns).rstrip())
+    if not rows:
+        note("There are none.")
 
 
 def _cell(name: str, value: object) -> str:
     if value is None:
         return "-"
-    return moment(value) if name.endswith("_at") and isinstance(value, int | float) else safe(str(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return moment(value) if name.endswith(_TIMES) and isinstance(value, int | float) else safe(str(value))
 
 
 def found(service: TokenService, name: str) -> User:

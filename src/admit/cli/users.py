@@ -84,14 +84,14 @@ def import_users(file: Path, as_json: bool, config: Path | None, **flags: Any) -
 @where
 @json_option
 def list_users(as_json: bool, config: Path | None, **flags: Any) -> None:
-    """List every user."""
+    """List every user, by name."""
     rows: list[dict[str, object]] = []
     with service_of(config, flags) as service:
         page = service.users.list()
         while page:
             rows += [asdict(user) for user in page]
             page = service.users.list(after=page[-1].id)
-    print_table(rows, as_json)
+    print_table(sorted(rows, key=lambda row: str(row["name"])), as_json)
 
 
 @users.command("disable")

@@ -66,7 +66,12 @@ class Settings:
     @property
     def database_url(self) -> str:
         """The database, with the default filled in."""
-        return self.database or f"sqlite:///{self.data / 'admit.db'}"
+        return self.database or f"sqlite:///{self.sqlite}"
+
+    @property
+    def sqlite(self) -> Path | None:
+        """The default database's file; None where another database is named."""
+        return None if self.database else self.data / "admit.db"
 
     @property
     def master_key(self) -> Path:
