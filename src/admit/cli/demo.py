@@ -33,6 +33,7 @@ GRACE: Final = 1.0
 RETRY: Final = 2.0
 """Seconds; 10 minutes in the real service."""
 _sleep: Final = Event().wait
+_ENDS: Final = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _PATIENCE: Final = 30.0  # seconds for a process to start, or for a revocation to arrive
 
 
@@ -193,7 +194,14 @@ class Story:
     def _admin(self, *arguments: str, given: str = "") -> str:
         command = [sys.executable, "-m", "admit.cli", "admin", *arguments, "--data", str(self.folder)]
         done = subprocess.run(  # noqa: S603
-            command, input=given, capture_output=True, text=True, timeout=_PATIENCE, check=False, env=_environment()
+            command,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+            env=_environment(),
+            process_group=0,
         )
         expect(done.returncode == 0, f"jwt admin {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
@@ -277,7 +285,12 @@ def _environment() -> dict[str, str]:
 def _process(*module: str) -> Iterator[subprocess.Popen[str]]:
     """A Python process that is gone afterwards, whatever happens."""
     with subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", *module], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=_environment()
+        [sys.executable, "-m", *module],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env=_environment(),
+        process_group=0,  # Ctrl-C is for the demo, which ends what it began
     ) as process:
         try:
             yield process
@@ -292,13 +305,14 @@ def _process(*module: str) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def _terminated() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does, so that its processes and its folder go with it."""
+    """SIGTERM, and a closed terminal, end the demo as Ctrl-C does, so that its processes and its folder go with it."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in _ENDS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
