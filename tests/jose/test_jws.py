@@ -239,6 +239,7 @@ def test_a_header_that_no_verifier_reads_is_not_written() -> None:
         {"crit": ["x"], "x": 1},
         {"crit": []},
         {"b64": False},
+        {"b64": True, "crit": ["b64"]},
     ]
     bad += [{"cty": 5}, {"typ": "x"}]
     for header in bad:

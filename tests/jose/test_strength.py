@@ -21,6 +21,7 @@ from admit import Key
 from admit.errors import ConfigurationError, InvalidKey, UnsupportedAlgorithm
 from admit.jose import jwk, pem, strength
 from admit.jose.algorithms import ALGORITHMS
+from admit.jose.encoding import b64url_decode
 from admit.jose.pem import MAX_PEM
 from tests.helpers.edwards import P448, P25519, small_448, small_25519, spellings
 from tests.helpers.forge import b64, key
@@ -207,6 +208,8 @@ def test_a_jwk_of_an_unknown_curve_or_parameter_set_is_an_invalid_key_wherever_i
     for value in odd:
         with pytest.raises(InvalidKey, match="kty is"):
             jwk.read({"kty": value})
+        with pytest.raises(InvalidKey):
+            jwk.read({"kty": "EC", "crv": value, "x": "AA", "y": "AA"})
     for value in odd:
         forms: list[dict[str, Any]] = [
             {"kty": "OKP", "crv": value, "x": "AA"},
@@ -490,6 +493,11 @@ def test_a_private_rsa_key_without_primes_is_bounded() -> None:
     members = key("RS256").to_jwk(private=True)
     bare = {name: value for name, value in members.items() if name not in ("p", "q", "dp", "dq", "qi")}
     assert Key.from_jwk(bare) == key("RS256")
-    long = b64(bytes((0x80, *bytes(511), 1)))
+    assert Key.from_jwk(bare).to_jwk(private=True) == members
+    assert b64url_decode(members["p"].encode()) > b64url_decode(members["q"].encode())
+    within = b64(bytes((0x80, *bytes(510), 1)))
+    with pytest.raises(InvalidKey, match="not a valid key"):
+        Key.from_jwk(bare | {"n": within, "d": "AQ"})
+    long = b64(bytes((0x01, *bytes(511), 1)))
     with pytest.raises(InvalidKey, match="with its primes"):
         Key.from_jwk(bare | {"n": long, "d": long})

@@ -72,7 +72,7 @@ def sign(
     return (signing_input + b"." + key.sign(signing_input)).decode("ascii")
 
 
-def protected(key: Key, *, typ: str | None, header: Mapping[str, object] | None, kid: bool, b64: bool = True) -> bytes:
+def protected(key: Key, *, typ: str | None, header: Mapping[str, object] | None, kid: bool, b64: bool) -> bytes:
     """The protected header of what `key` signs, in base64url; what a verifier would refuse is not written either."""
     head = headers.encode(key.alg, key.kid if kid else None, typ, header, b64=b64)
     headers.parse(head, understood=frozenset() if b64 else UNENCODED)
