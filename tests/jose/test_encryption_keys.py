@@ -21,7 +21,7 @@ from admit.errors import (
 from admit.jose import jwe, jwe_json, jwk
 from admit.jose.content_encryption import content_encryption
 from admit.jose.encoding import b64url_decode, b64url_encode, json_bytes
-from admit.jose.key_management import MAX_P2C, MIN_P2C, _password_key
+from admit.jose.key_management import KEY_MANAGEMENT, MAX_P2C, MIN_P2C, _password_key
 from tests.helpers.forge import b64, key
 
 AES = Key.generate("A256KW")
@@ -61,6 +61,14 @@ def test_what_is_no_secret_makes_no_key_for_encryption() -> None:
     pem = Key.from_jwk(curve, alg="ES256K").to_pem()
     with pytest.raises(InvalidKey, match="takes a key on"):
         Key.from_pem(pem, "ECDH-ES")
+
+
+def test_an_agreement_takes_keys_on_its_curves_alone() -> None:
+    row, own = KEY_MANAGEMENT["ECDH-ES"], [("EC", "P-256"), ("EC", "P-521"), ("OKP", "X25519"), ("OKP", "X448")]
+    kinds = [
+        (kty, crv) for kty in ("EC", "OKP", "RSA", None) for crv in ("P-256", "P-521", "X25519", "X448", "Ed25519")
+    ]
+    assert [kind for kind in [*kinds, ("EC", "secp256k1"), ("EC", None)] if row.takes(*kind)] == own
 
 
 def test_arguments_of_the_wrong_sort_are_refused() -> None:

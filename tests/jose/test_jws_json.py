@@ -173,6 +173,7 @@ DOCUMENTS: dict[str, Any] = {
     "general with a protected header": members(GENERAL, protected=ENTRY["protected"]),
     "no signatures": members(GENERAL, signatures=[]),
     "signatures of another type": members(GENERAL, signatures={"0": ENTRY}),
+    "signatures that are a number": members(GENERAL, signatures=5),
     "a signature of another type": members(GENERAL, signatures=[ENTRY, 5]),
     "no signature": members(FLAT, signature=None),
     "a signature that is no text": members(FLAT, signature=5),
@@ -251,8 +252,9 @@ def test_what_is_written_says_the_kid_and_is_encoded_unless_asked_otherwise() ->
         assert (head.kid, head.b64) == (ONE.kid, True)
     for text in (FLAT, jws_json.sign_general([ONE], PAYLOAD)):
         assert json.loads(text)["payload"] == b64(PAYLOAD)
-    assert json.loads(FLAT)["header"] == {"n": 1}
-    assert "header" not in ENTRY
+    more = Signatory(ONE, unprotected={"n": 1})
+    assert json.loads(jws_json.sign_flattened(more, PAYLOAD))["header"] == {"n": 1}
+    assert "header" not in json.loads(jws_json.sign_general([ONE, more], PAYLOAD))["signatures"][0]
     without = jws_json.sign_flattened(Signatory(ONE, kid=False), PAYLOAD)
     assert jws_json.verify(without, ONE).signatures[0].header.kid is None
 

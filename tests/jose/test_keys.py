@@ -95,6 +95,7 @@ def test_a_secret_has_no_public_half(alg: str) -> None:
 def test_the_kid_is_the_thumbprint_and_that_of_a_secret_is_random() -> None:
     for alg in ("ES256", "RS256", "Ed25519", "ML-DSA-44"):
         made = Key.generate(alg)
+        assert alg != "RS256" or made._material[1].key_size == 2048
         assert made.kid == made.thumbprint() == made.public().kid == Key.from_pem(made.to_pem(), alg).kid
         assert made.thumbprint_uri() == f"urn:ietf:params:oauth:jwk-thumbprint:sha-256:{made.kid}"
     one, two = (Key.from_secret(bytes(range(32)), "HS256") for _ in range(2))
@@ -111,6 +112,7 @@ def test_a_kid_is_a_bounded_printable_string(alg: str, kid: Any) -> None:
         Key.generate(alg, kid=kid)
     with pytest.raises(InvalidKey):
         Key.from_jwk(key(alg).to_jwk(private=True) | {"kid": kid})
+    assert len(Key.generate(alg, kid="x" * 256).kid) == 256
 
 
 def test_a_key_does_not_change() -> None:

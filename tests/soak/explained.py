@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 WORDS: Final = "only what the error says: the same error follows"
+DECODED: Final = "the alphabet and the exact size are looked at once more when it is decoded; this saves the work"
 
 EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "jose.agreement._party": {
@@ -28,5 +29,13 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     },
     "jose.encoding.json_object": {
         'without raise MalformedToken("not strict JSON in UTF-8")': WORDS,
+    },
+    "jose.key_management._password_seal": {
+        "salt = clock.random_bytes(17)": "a byte more of salt is not weaker",
+    },
+    "jose.key_management._member": {
+        "if not isinstance(value, str) or len(value) > most * 2 and not value.isascii():": DECODED,
+        "if not isinstance(value, str) or len(value) >= most * 2 or not value.isascii():": DECODED,
+        "if not isinstance(value, str) or len(value) > most * 3 or not value.isascii():": DECODED,
     },
 }
