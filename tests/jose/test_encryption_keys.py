@@ -63,6 +63,19 @@ def test_what_is_no_secret_makes_no_key_for_encryption() -> None:
         Key.from_pem(pem, "ECDH-ES")
 
 
+def test_what_a_jwk_for_dir_or_for_a_password_is_for_is_said_by_the_caller() -> None:
+    direct: dict[str, Any] = {"kty": "oct", "k": b64(bytes(range(32))), "alg": "dir"}
+    for alg in (None, "A256KW", "HS256", "dir", ""):
+        with pytest.raises(InvalidKey, match="bound to one enc"):
+            Key.from_jwk(direct, alg=alg)
+    assert Key.from_jwk(direct, alg="A256GCM").algorithm.name == "A256GCM"
+    name = "PBES2-HS256+A128KW"
+    for members in (direct | {"alg": name}, {"kty": "oct", "k": direct["k"]}):
+        with pytest.raises(InvalidKey, match="asks for it"):
+            Key.from_jwk(members, algorithms=[name])
+        assert Key.from_jwk(members, alg=name).alg == name
+
+
 def test_an_agreement_takes_keys_on_its_curves_alone() -> None:
     row, own = KEY_MANAGEMENT["ECDH-ES"], [("EC", "P-256"), ("EC", "P-521"), ("OKP", "X25519"), ("OKP", "X448")]
     kinds = [

@@ -51,6 +51,13 @@ def test_a_key_reads_back_from_pem_and_der(alg: str, password: bytes | None) -> 
                 Key.from_pem(made.to_pem(private=True, password=password), alg, password=wrong)
 
 
+@pytest.mark.parametrize("alg", ["Ed25519", "Ed448"])
+def test_the_alias_of_an_edwards_key_is_read_by_its_curve(alg: str) -> None:
+    for private in (False, True):
+        read = Key.from_pem(key(alg).to_pem(private=private), "EdDSA")
+        assert (read.alg, read.algorithm.name, read.private) == ("EdDSA", alg, private)
+
+
 @pytest.mark.parametrize("alg", PAIRS)
 def test_the_public_half_holds_nothing_private(alg: str) -> None:
     public = key(alg).public()
@@ -160,6 +167,8 @@ def test_a_key_is_not_copied_by_accident_and_shows_no_secret(alg: str) -> None:
         {"key_ops": ["sign", "sign"]},
         {"key_ops": "verify"},
         {"key_ops": [5]},
+        {"key_ops": ["sign", "verify", 5]},
+        {"key_ops": [["verify"]]},
         {"key_ops": None},
         {"key_ops": {"verify": 1}},
         {"kty": "oct2"},
@@ -189,6 +198,20 @@ def test_a_jwk_of_another_curve_is_refused(alg: str, crv: Any) -> None:
         members = {name: value for name, value in members.items() if name != "alg"} if crv == "" else members
         with pytest.raises(InvalidKey):
             Key.from_jwk(members)
+
+
+def test_a_jwk_of_another_kind_is_told_which_kind_it_should_be() -> None:
+    for alg, other, kinds in (("ES256", "RS256", "RSA, this JWK's is 'P-256'"), ("RS256", "ES256", "P-256, .* 'RSA'")):
+        with pytest.raises(InvalidKey, match=f"{other} takes a key of type {kinds}"):
+            Key.from_jwk(key(alg).public().to_jwk() | {"alg": other})
+
+
+def test_the_public_half_of_a_limited_key_is_limited_to_what_it_is_for() -> None:
+    members = key("ES256").to_jwk(private=True)
+    del members["use"]
+    public = Key.from_jwk(members | {"key_ops": ["sign"]}).public()
+    assert (public.key_ops, public.to_jwk()["key_ops"], "use" in public.to_jwk()) == ({"verify"}, ["verify"], False)
+    assert key("ES256").public().key_ops is None
 
 
 def test_a_jwk_without_alg_gets_it_from_its_curve_or_from_the_caller() -> None:

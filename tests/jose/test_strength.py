@@ -157,6 +157,12 @@ def test_a_short_modulus_is_refused(bits: int, alg: str) -> None:
             Key.generate(alg, bits=bits)
 
 
+@pytest.mark.parametrize("bits", [0, 2047, 8193, 2048.0, "2048", None, True, [2048]])
+def test_a_modulus_is_not_made_of_another_size(bits: Any) -> None:
+    with pytest.raises(InvalidKey, match="2048 to 8192 bits, not"):
+        Key.generate("RS256", bits=bits)
+
+
 @pytest.mark.parametrize("e", [1, 2, 3, 5, 17, 257, 65535, 65536, 65538, 2**32, 2**64 + 1, 2**2048 + 1])
 def test_an_exponent_that_is_small_even_or_huge_is_refused(e: int) -> None:
     with pytest.raises(InvalidKey):
@@ -451,13 +457,13 @@ def test_an_honest_secret_that_looks_odd_passes(secret: bytes) -> None:
     "secret", [None, "x" * 64, bytearray(64), memoryview(bytes(64)), 5, ["x"], object()], ids=lambda s: type(s).__name__
 )
 def test_a_secret_is_bytes(secret: Any) -> None:
-    with pytest.raises(InvalidKey):
+    with pytest.raises(InvalidKey, match="a secret is bytes"):
         Key.from_secret(secret, "HS256")
 
 
 @pytest.mark.parametrize("alg", [alg for alg in ALGORITHMS if not alg.startswith("HS")])
 def test_a_secret_is_for_hmac_only(alg: str) -> None:
-    with pytest.raises(InvalidKey):
+    with pytest.raises(InvalidKey, match="takes a key pair, not a secret"):
         Key.from_secret(bytes(64), alg)
 
 
