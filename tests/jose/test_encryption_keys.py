@@ -81,6 +81,8 @@ def test_an_agreement_takes_keys_on_its_curves_alone() -> None:
     kinds = [
         (kty, crv) for kty in ("EC", "OKP", "RSA", None) for crv in ("P-256", "P-521", "X25519", "X448", "Ed25519")
     ]
+    for crv in row.crvs:
+        assert Key.generate("ECDH-ES", curve=crv).public().to_jwk()["crv"] == crv
     assert [kind for kind in [*kinds, ("EC", "secp256k1"), ("EC", None)] if row.takes(*kind)] == own
 
 

@@ -201,7 +201,11 @@ def test_a_jwk_of_another_curve_is_refused(alg: str, crv: Any) -> None:
 
 
 def test_a_jwk_of_another_kind_is_told_which_kind_it_should_be() -> None:
-    for alg, other, kinds in (("ES256", "RS256", "RSA, this JWK's is 'P-256'"), ("RS256", "ES256", "P-256, .* 'RSA'")):
+    for alg, other, kinds in (
+        ("ES256", "RS256", "RSA, this JWK's is 'P-256'"),
+        ("RS256", "ES256", "P-256, .* 'RSA'"),
+        ("RS256", "ECDH-ES", "P-256 or P-384 or P-521 or X25519 or X448, .* 'RSA'"),
+    ):
         with pytest.raises(InvalidKey, match=f"{other} takes a key of type {kinds}"):
             Key.from_jwk(key(alg).public().to_jwk() | {"alg": other})
 

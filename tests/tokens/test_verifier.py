@@ -204,8 +204,12 @@ def test_a_claim_required_by_the_caller_is_there_and_not_empty(value: object) ->
         with pytest.raises(InvalidClaim) as caught:
             subject.verify(forge(payload))
         assert caught.value.claim == "tenant"
+    alone = verifier(kind=PLAIN, required=["tenant"])
+    with pytest.raises(InvalidClaim):
+        alone.verify(forge({**claims(), "tenant": value}, typ="JWT"))
     for good in (0, False, "acme", ["a"]):
         assert subject.verify(forge({**claims(), "tenant": good}))
+        assert alone.verify(forge({**claims(), "tenant": good}, typ="JWT"))
 
 
 def test_what_is_unchecked_for_the_expectation_is_still_required_by_the_kind() -> None:
