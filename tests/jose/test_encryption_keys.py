@@ -134,6 +134,12 @@ def test_key_ops_forbid_what_they_do_not_name(alg: str, seals: str, opens: str) 
             Key.from_jwk(members | {"key_ops": [op]})
 
 
+def test_a_set_is_for_one_use() -> None:
+    for keys in ([key("ES256"), Key.generate("ECDH-ES")], [key("HS256"), AES]):
+        with pytest.raises(InvalidKey, match="not for both"):
+            KeySet(keys)
+
+
 def test_a_set_to_encrypt_with_is_told_what_is_accepted() -> None:
     members = Key.generate("RSA-OAEP-256").public().to_jwk()
     bare = {name: value for name, value in members.items() if name != "alg"}

@@ -346,6 +346,13 @@ def test_an_empty_set_is_refused() -> None:
             KeySet.from_jwks(jwks)
 
 
+def test_a_set_without_a_usable_key_says_why() -> None:
+    with pytest.raises(InvalidKey, match="no usable key: it is empty"):
+        KeySet.from_jwks({"keys": []})
+    with pytest.raises(InvalidKey, match="no usable key: key 0: ES256 takes"):
+        KeySet.from_jwks({"keys": [{"alg": "ES256", "kty": None}]})
+
+
 def test_identical_keys_collapse() -> None:
     member = key("ES256").public().to_jwk()
     both = KeySet.from_jwks({"keys": [member, dict(member)]})
