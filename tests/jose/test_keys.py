@@ -14,6 +14,7 @@ from admit import Key, KeySet
 from admit.errors import ConfigurationError, InvalidKey, MalformedToken, UnknownKey, UnsupportedAlgorithm
 from admit.jose import jwk
 from admit.jose.jwk import MAX_TEXT
+from admit.jose.keyset import find, sources
 from admit.jose.strength import _SMALL_PRIMES
 from tests.helpers.forge import ALL, KID, b64, key
 
@@ -421,6 +422,8 @@ def test_only_the_algorithms_asked_for_are_taken_and_one_for_each_kind_of_key() 
     ):
         with pytest.raises(UnsupportedAlgorithm):
             KeySet.from_jwks(jwks, algorithms=both)
+    with pytest.raises(UnsupportedAlgorithm, match="'PS256' repeats RSA"):
+        KeySet.from_jwks(jwks, algorithms=["RS256", "PS256"])
     assert KeySet.from_jwks(jwks, algorithms=["ES256", "ES384", "Ed25519", "Ed448", "ML-DSA-44", "ML-DSA-65", "RS256"])
 
 
@@ -451,3 +454,33 @@ def test_keys_under_one_kid_are_equal_only_where_their_material_is() -> None:
         assert one == Key.from_jwk(one.to_jwk(private=True))
         assert one != other
         assert one != one.kid
+
+
+def test_an_unknown_kid_is_answered_with_four_known_ones_at_most() -> None:
+    some = [Key.generate("HS256", kid=f"k{number}") for number in range(5)]
+    for count, ending in ((4, "'k3'"), (5, "'k3', ...")):
+        with pytest.raises(UnknownKey) as caught:
+            KeySet(some[:count]).find("HS256", "x")
+        assert str(caught.value) == f"no key of this issuer has the kid 'x', but 'k0', 'k1', 'k2', {ending}"
+
+
+def test_one_key_is_found_as_a_set_of_one_finds_it() -> None:
+    one = key("ES256")
+    for keys in (one, KeySet([one])):
+        assert find(keys, "ES256", KID) == find(keys, "ES256", None) == one
+        for alg, kid in (("ES256", "x"), ("HS256", None), ("HS256", "x")):
+            with pytest.raises(UnknownKey):
+                find(keys, alg, kid)
+        with pytest.raises(MalformedToken):
+            find(keys, "HS256", KID)
+
+
+def test_a_source_of_keys_is_one_or_several() -> None:
+    one, several = key("ES256"), KeySet([key("ES256")])
+    assert [sources(given) for given in (one, several, [one, several], ())] == [(one,), (several,), (one, several), ()]
+    odd: list[Any] = [None, 5, "k", b"k", [None], [[one]], {"k": one}]
+    for given in odd:
+        with pytest.raises(InvalidKey, match="keys come as"):
+            sources(given)
+        with pytest.raises(InvalidKey, match="keys come as"):
+            find(given, "ES256", None)

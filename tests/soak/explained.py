@@ -44,7 +44,4 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "jose.keyset.KeySet.from_jwks": {
         """raise InvalidKey("the JWK Set holds no usable key: " + ("; ".join(problems[:6]) or "it is empty"))""": WORDS,
     },
-    "jose.keyset.KeySet.find": {
-        """known = ", ".join(shown(key.kid) for key in islice(self, 5)) + (", ..." if len(self) > 4 else "")""": WORDS,
-    },
 }
