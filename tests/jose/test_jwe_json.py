@@ -210,7 +210,8 @@ def test_the_kid_and_compression_are_said_only_where_they_are_asked_for() -> Non
     for text in (jwe_json.encrypt_flattened(AES, b"secret"), jwe_json.encrypt_general([AES], b"secret")):
         assert jwe_json.decrypt(text, AES).header.kid == AES.kid
     text = jwe_json.encrypt_flattened(Recipient(AES, {"x": 1}), b"secret")
-    assert (json.loads(text)["header"], jwe_json.decrypt(text, AES).header.unprotected) == ({"x": 1}, {"x"})
+    assert json.loads(text)["header"] == {"x": 1}
+    assert jwe_json.decrypt(text, AES).header.unprotected == {"x"}
     packed = jwe_json.encrypt_general([AES], b"x" * 1000, compress=True)
     assert jwe_json.decrypt(packed, AES, inflate=True).plaintext == b"x" * 1000
     with pytest.raises(MalformedToken, match="nobody asked"):

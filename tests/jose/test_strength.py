@@ -233,7 +233,7 @@ def test_what_the_library_was_built_without_is_an_invalid_key(monkeypatch: pytes
     monkeypatch.setitem(jwk._READERS, "oct", missing)
     with pytest.raises(InvalidKey, match="built without"):
         Key.from_jwk(key("HS256").to_jwk(private=True))
-    monkeypatch.setattr(pem.serialization, "load_pem_public_key", missing)
+    monkeypatch.setattr("cryptography.hazmat.primitives.serialization.load_pem_public_key", missing)
     with pytest.raises(InvalidKey, match="cannot be read"):
         Key.from_pem(key("ES256").to_pem(), "ES256")
 
@@ -341,6 +341,11 @@ def test_a_damaged_key_document_says_so_and_an_unknown_form_is_not_written() -> 
     for encoding in odd:
         with pytest.raises(InvalidKey, match="'PEM' or 'DER'"):
             pem.write(key("ES256")._material, private=False, encoding=encoding)
+
+
+def test_the_key_of_a_certificate_is_read_in_both_forms() -> None:
+    read = [Key.from_pem(certificate(der=False), "ES256"), Key.from_der(certificate(), "ES256")]
+    assert [(one.private, one.thumbprint()) for one in read] == [(False, key("ES256").thumbprint())] * 2
 
 
 def test_a_certificate_of_an_unknown_version_is_no_key() -> None:

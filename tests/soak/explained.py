@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 WORDS: Final = "only what the error says: the same error follows"
+ROUND: Final = "the limit is a round number, and no rule is about the one beside it"
 DECODED: Final = "the alphabet and the exact size are looked at once more when it is decoded; this saves the work"
 
 EXPLAINED: Final[dict[str, dict[str, str]]] = {
@@ -43,5 +44,10 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     },
     "jose.keyset.KeySet.from_jwks": {
         """raise InvalidKey("the JWK Set holds no usable key: " + ("; ".join(problems[:6]) or "it is empty"))""": WORDS,
+    },
+    "jose.pem.looks_like_key_material": {
+        'if b"---- BEGIN" in text or b"-----BEGIN" in text or b"ssh-" in text[:65] or b"ecdsa-sha2-" in text[:64]:': ROUND,
+        'if b"---- BEGIN" in text or b"-----BEGIN" in text or b"ssh-" in text[:64] or b"ecdsa-sha2-" in text[:65]:': ROUND,
+        'candidates = [data] if (data[:1] == b"\\x30") or True else []': "no DER of a key begins otherwise; this saves the work",
     },
 }
