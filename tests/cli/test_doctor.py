@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -30,9 +31,11 @@ from admit.cli.checks.database import mounted
 from admit.cli.checks.finding import Deployment, Finding
 from admit.cli.doctor import CHECKS, examined
 from admit.server.settings import Settings, load
+from tests.helpers.command import environment
+from tests.helpers.command import run as run_command
+from tests.helpers.postgres import Postgres
 
 ADMIT = [sys.executable, "-m", "admit.cli"]
-HOME = {name: value for name, value in os.environ.items() if not name.startswith("ADMIT_")}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The settings of a service that runs."""
     data = tmp_path_factory.mktemp("doctor") / "d"
     command = [*ADMIT, "serve", "--data", str(data), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=HOME) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         try:
             assert process.stdout is not None
             yield load({"data": data, "issuer": json.loads(process.stdout.readline())["url"]}, {})
@@ -368,21 +371,14 @@ def test_a_certificate_that_ends_soon_is_a_warning(
     assert "chmod 600" in found["certificate file"][0].mend
 
 
-def test_postgresql_away_and_postgresql_that_loses_commits_are_found(sound: Settings) -> None:
-    helpers = pytest.importorskip("tests.helpers.postgres", exc_type=ImportError)
-    if why := helpers.missing():
-        pytest.skip(why)
-    server = helpers.Postgres(settings=("fsync=off", "synchronous_commit=off", "max_connections=30"))
-    try:
-        server.start()
-        settings = replace(sound, database=server.database(), workers=2)
-        found = failures(settings)["PostgreSQL"]
-        server.stop()
-        away = failures(settings)
-    finally:
-        server.close()
-    for each in ("fsync is off", "synchronous_commit is off", "2 workers can open 40 connections"):
+def test_postgresql_away_and_postgresql_that_loses_commits_are_found(sound: Settings, postgres: Postgres) -> None:
+    there = replace(sound, database=postgres.database(), workers=20)
+    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {postgres.name(there.database)} SET synchronous_commit TO off")
+    found = failures(there)["PostgreSQL"]
+    for each in ("fsync is off", "synchronous_commit is off", "20 workers can open 400 connections"):
         assert each in found
+    away = failures(replace(there, database=there.database.replace(str(postgres.folder), str(sound.data))))
     assert "start the database" in away["database"]
     assert away.keys() == {"database"}  # what stands on it is skipped, with the reason
 
@@ -395,14 +391,13 @@ def test_the_mount_that_holds_a_file_is_the_longest_above_it() -> None:
 
 
 def test_in_a_pipe_it_is_json_and_it_ends_with_26_where_anything_fails(sound: Settings) -> None:
-    command = [*ADMIT, "admin", "doctor", "--data", str(sound.data), "--issuer", sound.issuer]
-    environment = {**HOME, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    command = ["admin", "doctor", "--data", str(sound.data), "--issuer", sound.issuer]
+    done = run_command(*command, env=environment())
     assert (done.returncode, done.stderr) == (0, "Nothing fails.\n"), done.stdout
     found = json.loads(done.stdout)
     assert {each["check"] for each in found} == {name for name, _ in CHECKS}
     (sound.data / "master.key").chmod(0o644)
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    done = run_command(*command, env=environment())
     assert done.returncode == 26
     assert [each["check"] for each in json.loads(done.stdout) if each["result"] == "failure"] == ["master key"]
     assert done.stderr.count("\n") == 1
