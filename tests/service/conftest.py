@@ -84,14 +84,18 @@ def opened(url: str) -> Iterator[Opener]:
 
 @pytest.fixture
 def service(opened: Opener, clock: MovableClock) -> TokenService:
-    return opened(clock=clock)
+    return cheap(opened(clock=clock))
+
+
+_CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+_NOBODY = _CHEAP.hash(clock_module.random_bytes(32))
 
 
 def cheap(service: TokenService) -> TokenService:
     """The service with hashes that cost nearly nothing, for tests whose point is not their cost."""
     passwords = service._core.passwords
-    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-    passwords.nobody = passwords._hasher.hash(clock_module.random_bytes(32))
+    passwords._hasher = _CHEAP
+    passwords.nobody = _NOBODY
     return service
 
 

@@ -13,7 +13,7 @@ from admit.service.facade import TokenService
 from admit.service.login_policy import LoginPolicy
 from admit.service.passwords import Passwords
 from admit.service.storage import Storage
-from tests.service.conftest import PASSWORD, Opener
+from tests.service.conftest import PASSWORD, MovableClock, Opener
 
 
 @pytest.mark.parametrize(("name", "normal"), [("Alice", "alice"), ("ＡＬＩＣＥ", "alice"), ("é", "é"), ("ÄÖ", "äö")])
@@ -48,8 +48,10 @@ def test_wrong_password_unknown_user_and_disabled_user_are_refused_alike(service
 
 
 def test_an_unknown_user_costs_as_much_as_a_wrong_password(
-    service: TokenService, alice: str, monkeypatch: pytest.MonkeyPatch
+    opened: Opener, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    service = opened(clock=clock)
+    service.users.add("alice", PASSWORD)
     service.users.disable(service.users.add("bob", PASSWORD).id)
     work: list[str] = []
     verify, write = PasswordHasher.verify, Storage.write
@@ -88,11 +90,13 @@ def test_neither_nobody_nor_an_impossible_password_is_ever_right() -> None:
     assert not passwords.check(hasher.hash(b"\0"), "")
 
 
-def test_a_hash_of_older_parameters_is_renewed_at_login(service: TokenService, alice: str) -> None:
+def test_a_hash_of_older_parameters_is_renewed_at_login(opened: Opener, clock: MovableClock) -> None:
     from sqlalchemy import select, update
 
     from admit.service.schema import users
 
+    service = opened(clock=clock)
+    service.users.add("alice", PASSWORD)
     weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
     service._core.write(lambda tx: tx.execute(update(users).values(password_hash=weak)))
     service.login("alice", PASSWORD)

@@ -19,7 +19,7 @@ from admit.errors import InvalidGrant, InvalidRequest
 from admit.service import hashes, schema, throttle
 from admit.service.facade import TokenService
 from tests.helpers.ranks import APART, apart
-from tests.service.conftest import PASSWORD
+from tests.service.conftest import PASSWORD, MovableClock, Opener
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -95,7 +95,10 @@ def test_a_hash_made_elsewhere_opens_with_its_password_only(source: str) -> None
 
 
 @pytest.mark.parametrize("source", ["Django pbkdf2_sha256", "Werkzeug scrypt", "passlib bcrypt", "Django argon2"])
-def test_the_first_login_makes_it_argon2id_and_the_password_stays(service: TokenService, source: str) -> None:
+def test_the_first_login_makes_it_argon2id_and_the_password_stays(
+    opened: Opener, clock: MovableClock, source: str
+) -> None:
+    service = opened(clock=clock)
     user = service.users.add("dora", password_hash=MADE[source](SPOKEN))
     with pytest.raises(InvalidGrant):
         service.login("dora", "another password")
@@ -205,13 +208,16 @@ def test_who_does_not_exist_takes_the_time_of_somebody_who_does_and_of_the_same_
     assert all(sum(each == kind for each in seen) >= 8 for kind in ("$2b$04", "scrypt"))
 
 
-def test_the_time_does_not_tell_who_exists_among_users_with_imported_hashes(service: TokenService) -> None:
+def test_the_time_does_not_tell_who_exists_among_users_with_imported_hashes(
+    opened: Opener, clock: MovableClock
+) -> None:
     """Two schemes, far apart in time; every name is asked for once, since its time is always the same."""
+    service = opened(clock=clock)
     slow, fast = passlib.bcrypt.using(rounds=8).hash(SPOKEN), MADE["passlib pbkdf2_sha256"](SPOKEN)
-    for index in range(50):
+    for index in range(30):
         service.users.add(f"user{index}", password_hash=slow if index % 2 else fast)
     times: dict[str, list[float]] = {"user": [], "nobody": []}
-    for index in range(50):
+    for index in range(30):
         for kind in times if index % 2 else reversed(times):
             begun = time.perf_counter()
             with pytest.raises(InvalidGrant):

@@ -298,7 +298,7 @@ QUIET = settings(
 
 
 def test_at_every_moment_honest_tokens_verify_and_those_of_revoked_keys_do_not(lives: type[Lives]) -> None:
-    run_state_machine_as_test(lives, settings=settings(QUIET, max_examples=12, stateful_step_count=40))
+    run_state_machine_as_test(lives, settings=settings(QUIET, max_examples=8, stateful_step_count=40))
 
 
 @pytest.mark.soak

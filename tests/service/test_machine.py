@@ -241,7 +241,7 @@ QUIET = settings(deadline=None, derandomize=True, suppress_health_check=list(Hea
 
 
 def test_whatever_happens_sessions_are_what_the_model_says(machine: type[Sessions]) -> None:
-    run_state_machine_as_test(machine, settings=settings(QUIET, max_examples=12, stateful_step_count=30))
+    run_state_machine_as_test(machine, settings=settings(QUIET, max_examples=8, stateful_step_count=30))
 
 
 @pytest.mark.soak
