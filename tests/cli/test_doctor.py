@@ -383,6 +383,12 @@ def test_postgresql_away_and_postgresql_that_loses_commits_are_found(sound: Sett
     assert away.keys() == {"database"}  # what stands on it is skipped, with the reason
 
 
+def test_a_journal_that_is_not_wal_is_told_as_it_was_found(sound: Settings) -> None:
+    run(sound, "PRAGMA journal_mode = DELETE")
+    told = [each.told for each in examine(sound)["SQLite"] if each.result == "warning"]
+    assert told == ["its journal is delete, not WAL: readers wait for writers"]
+
+
 def test_the_mount_that_holds_a_file_is_the_longest_above_it() -> None:
     mounts = [["/dev/a", "/", "ext4"], ["host:/x", "/srv/net\\040work", "nfs4"], ["/dev/b", "/srv", "xfs"]]
     assert mounted("/srv/net work/d/admit.db", mounts) == "nfs4"

@@ -252,8 +252,12 @@ def test_an_unconfirmed_seed_asks_nobody_for_a_code_and_a_confirmed_one_stays(
     service.login("alice", PASSWORD)
     second = App(service.totp.enrol(alice).uri, clock)
     for wrong in (first.code(), "", "000000x", "x" * 100):
+        clock.forward(2_000)
         with pytest.raises(InvalidRequest):
             service.totp.confirm(alice, wrong)
+    with pytest.raises(TooManyRequests):  # not everybody who may ask has seen the seed
+        service.totp.confirm(alice, second.code())
+    clock.forward(2_000)
     service.totp.confirm(alice, second.code())
     with pytest.raises(InvalidRequest):
         service.totp.enrol(alice)

@@ -25,9 +25,9 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("data folder", host.folder),
     ("jwt on PATH", host.command),
     ("passwords", host.passwords),
+    ("SQLite", database.sqlite),  # first: whoever opens the database puts its journal right
     ("database", database.reachable),
     ("schema", database.schema),
-    ("SQLite", database.sqlite),
     ("PostgreSQL", database.postgresql),
     ("master key", keys.master),
     ("key schedule", keys.schedule),

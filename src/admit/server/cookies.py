@@ -41,6 +41,8 @@ class Subject(NamedTuple):
     sub: str
     sid: str | None
     is_cookie: bool
+    auth_time: float | None
+    """When the user logged in."""
 
 
 def require_same_scheme(cookies: Cookies, issuer: str) -> None:
@@ -94,14 +96,14 @@ async def read_subject(context: Context, request: Request) -> Subject:
     carried = None if cookies is None or asked.values(AUTHORIZATION) else cookies.read(asked, cookies.refresh)
     if cookies is None or carried is None:
         claims = bearer(request, context.verifier)
-        return Subject(claims.sub, claims.sid, False)
+        return Subject(claims.sub, claims.sid, False, claims.auth_time)
     if asked.method not in SAFE:
         cookies.must_be_own_page(asked)
     try:
         session = await context.calls.session(carried)
     except InvalidGrant:
         raise InvalidToken("the session of the cookie is over, or never was") from None
-    return Subject(session.sub, session.id, True)
+    return Subject(session.sub, session.id, True, session.auth_time)
 
 
 def in_cookies(cookies: Cookies, pair: TokenPair, absolute: timedelta) -> Response:

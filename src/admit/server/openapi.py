@@ -115,6 +115,13 @@ def _query(name: str, description: str, schema: Json) -> Json:
 
 
 _OTP: Json = _text("A code of the second factor, or a recovery code: where the answer was mfa_required.")
+_CODE: Json = _text("A code of the second factor, or a recovery code; it is used up.")
+_RECOVERY: Json = _object(
+    {"recovery_codes": {"type": "array", "items": _text("Good once; shown this once.")}}, "recovery_codes", closed=True
+)
+_SOON: Final = (
+    _FOR_THE_ISSUER + " The login must be at most five minutes ago, else the answer is 401 and max_age (RFC 9470)."
+)
 _CLIENT: Json = {
     "client_id": _text("The client, where it does not authenticate by Basic."),
     "client_secret": _text("Its secret, where it does not authenticate by Basic."),
@@ -191,6 +198,58 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
             json=True,
         ),
         "responses": _answers({"204": _ok("The new password holds, and every session is over.")}, "401", *_BODY),
+    },
+    ("GET", "/second-factor"): {
+        "summary": "Whether the token's subject has a second factor",
+        "description": _FOR_THE_ISSUER,
+        "security": [{"bearer": []}],
+        "responses": _answers(
+            {
+                "200": _ok(
+                    "It is asked for, or not.", _object({"enrolled": {"type": "boolean"}}, "enrolled", closed=True)
+                )
+            },
+            *("400", "401"),
+        ),
+    },
+    ("POST", "/second-factor"): {
+        "summary": "Begin to enrol an authenticator app",
+        "description": _SOON,
+        "security": [{"bearer": []}],
+        "responses": _answers(
+            {
+                "200": _ok(
+                    "A fresh seed, a secret of the user's; confirm it with a first code.",
+                    _object(
+                        {"uri": _text("otpauth://, for the app."), "svg": _text("The same as a QR code.")},
+                        *("uri", "svg"),
+                        closed=True,
+                    ),
+                )
+            },
+            *("400", "401"),
+        ),
+    },
+    ("POST", "/second-factor/confirm"): {
+        "summary": "Turn the second factor on with a first code",
+        "description": _SOON,
+        "security": [{"bearer": []}],
+        "requestBody": _body(_object({"otp": _text("A code of the app that was enrolled.")}, "otp"), json=True),
+        "responses": _answers({"200": _ok("Logins ask for it from now on.", _RECOVERY)}, "401", *_BODY),
+    },
+    ("POST", "/second-factor/recovery-codes"): {
+        "summary": "Fresh recovery codes in place of the old ones",
+        "description": _SOON,
+        "security": [{"bearer": []}],
+        "requestBody": _body(_object({"otp": _CODE}, "otp"), json=True),
+        "responses": _answers({"200": _ok("The old ones open nothing.", _RECOVERY)}, "401", *_BODY),
+    },
+    ("POST", "/second-factor/remove"): {
+        "summary": "Take the second factor away",
+        "description": _SOON,
+        "security": [{"bearer": []}],
+        "requestBody": _body(_object({"otp": _CODE}, "otp"), json=True),
+        "responses": _answers({"204": _ok("A password is enough again.")}, "401", *_BODY),
     },
     ("GET", "/sessions"): {
         "summary": "The token's subject's live sessions",

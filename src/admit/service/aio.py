@@ -418,6 +418,14 @@ class AsyncTotp:
         """See Totp.recovery_codes."""
         return await self._threads.run(self._totp.recovery_codes, sub)
 
+    async def recovery_codes_by(self, sub: str, code: str) -> list[str]:
+        """See Totp.recovery_codes_by."""
+        return await self._threads.run(self._totp.recovery_codes_by, sub, code)
+
+    async def remove_by(self, sub: str, code: str) -> None:
+        """See Totp.remove_by."""
+        await self._threads.run(self._totp.remove_by, sub, code)
+
     async def enrolled(self, sub: str) -> bool:
         """See Totp.enrolled."""
         return await self._threads.run(self._totp.enrolled, sub)

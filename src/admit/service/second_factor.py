@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from admit.errors import AdmitError, InvalidGrant, MfaRequired
+from admit.errors import AdmitError, InvalidGrant, MfaRequired, TooManyRequests
 from admit.service import audit, throttle, totp
 
 if TYPE_CHECKING:
@@ -30,15 +30,13 @@ def refusal(
     if code is None:
         throttle.given_back(tx, attempt)
         return MfaRequired("the user has a second factor, and the password came without its code")
-    left = throttle.second_factor(tx, core, sub, place)
-    if left:
+    found = totp.tried(tx, core, sub, code, place)
+    if isinstance(found, TooManyRequests):
         throttle.given_back(tx, attempt)
-        return throttle.refused(left)
-    method = totp.used(tx, core.master, sub, code)
-    if method is None:
+        return found
+    if isinstance(found, InvalidGrant):
         audit.record(tx, _REFUSED[place], detail="second factor", **told)
-        return InvalidGrant("the second factor's code is wrong, too old, or was used before")
-    throttle.passed(tx, core, sub, place)
-    if method is totp.Method.RECOVERY:
+        return found
+    if found is totp.Method.RECOVERY:
         audit.record(tx, "login.recovery_code", **told)
     return None

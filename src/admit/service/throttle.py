@@ -50,7 +50,7 @@ _SECOND_REMEMBERED: Final = milliseconds(timedelta(days=30))
 _OVER: Final = 1  # when the next may be tried where a wait was given back
 _RENEWED: Final = milliseconds(timedelta(days=1))  # a known address is written again after that
 _DOUBLINGS: Final = 40
-Place = Literal["login", "password"]
+Place = Literal["login", "password", "enrolment", "change"]
 """Where a second factor is asked for, and tries are counted: whoever guesses at the login delays no change of the password."""
 _SLIPS: Final = 2  # failures that anybody may have, before whoever comes next stands in line with attackers
 

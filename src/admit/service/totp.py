@@ -13,25 +13,28 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from io import BytesIO, StringIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 import pyotp
 from sqlalchemy import delete, insert, select, update
 
 from admit import clock
-from admit.errors import InvalidRequest
+from admit.errors import AdmitError, InvalidGrant, InvalidRequest, TooManyRequests
 from admit.jose.encoding import b64url_encode
-from admit.service import accounts, audit, rewrap
+from admit.service import accounts, audit, rewrap, throttle
 from admit.service.schema import recovery_codes, totp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import segno
 
     from admit.keyring.wrapping import MasterKeys
     from admit.service.core import Core
     from admit.service.storage import Tx
 
+T = TypeVar("T")
 KIND: Final = "TOTP seed"
 _SEED: Final = 20  # bytes, as long as the HMAC's hash (RFC 4226 4)
 _STEP: Final = 30_000  # milliseconds (RFC 6238 5.2)
@@ -92,6 +95,7 @@ class Totp:
             if required(tx, sub):
                 raise InvalidRequest("the user has a second factor; remove it first")
             tx.execute(delete(totp).where(totp.c.user_id == sub))
+            throttle.passed(tx, core, sub, "enrolment")
             wrapped = rewrap.wrap(tx, core.master, KIND, sub, seed)
             tx.execute(insert(totp), [{"user_id": sub, "seed": wrapped, "step": 0, "created_at": tx.now}])
 
@@ -103,14 +107,21 @@ class Totp:
     def confirm(self, sub: str, code: str) -> list[str]:
         """Turn the second factor on with a first code; answers the recovery codes, which are shown this once.
 
-        Raises InvalidRequest where no seed waits for confirmation, or for a wrong code.
+        Raises InvalidRequest where no seed waits for confirmation, or for a wrong code; TooManyRequests after several, since
+        not everybody who may ask has seen the seed.
         """
         core = self._core
 
-        def change(tx: Tx) -> list[str] | None:
+        def change(tx: Tx) -> list[str] | TooManyRequests | None:
             _hold(tx, core, sub)
-            if required(tx, sub) or not _use_step(tx, core.master, sub, code):
+            if required(tx, sub):
                 return None
+            left = throttle.second_factor(tx, core, sub, "enrolment")
+            if left:
+                return throttle.refused(left)
+            if not _use_step(tx, core.master, sub, code):
+                return None
+            throttle.passed(tx, core, sub, "enrolment")
             tx.execute(update(totp).where(totp.c.user_id == sub).values(confirmed_at=tx.now))
             audit.record(tx, "totp.confirmed", sub=sub)
             return _new_codes(tx, sub)
@@ -118,6 +129,8 @@ class Totp:
         codes = core.write(change)
         if codes is None:
             raise InvalidRequest("that is not the code of a second factor that waits to be confirmed")
+        if isinstance(codes, TooManyRequests):
+            raise codes
         return codes
 
     def recovery_codes(self, sub: str) -> list[str]:
@@ -125,15 +138,16 @@ class Totp:
 
         def change(tx: Tx) -> list[str] | None:
             _hold(tx, self._core, sub)
-            if not required(tx, sub):
-                return None
-            audit.record(tx, "totp.recovery_codes", sub=sub)
-            return _new_codes(tx, sub)
+            return _renewed(tx, sub) if required(tx, sub) else None
 
         codes = self._core.write(change)
         if codes is None:
             raise InvalidRequest("the user has no second factor")
         return codes
+
+    def recovery_codes_by(self, sub: str, code: str) -> list[str]:
+        """The same, as the user asks: by a code, which is used up. Raises InvalidGrant for a wrong one, TooManyRequests too."""
+        return self._by_code(sub, code, lambda tx: _renewed(tx, sub))
 
     def enrolled(self, sub: str) -> bool:
         """Whether the user's logins ask for a second factor."""
@@ -142,21 +156,48 @@ class Totp:
     def remove(self, sub: str) -> None:
         """Take the second factor away, with its recovery codes: a password is enough again. Raises InvalidRequest."""
 
-        def change(tx: Tx) -> bool:
-            tx.execute(delete(recovery_codes).where(recovery_codes.c.user_id == sub))
-            if not tx.execute(delete(totp).where(totp.c.user_id == sub)).rowcount:
-                return False
-            audit.record(tx, "totp.removed", sub=sub)
-            return True
-
-        if not self._core.write(change):
+        if not self._core.write(lambda tx: _removed(tx, sub)):
             raise InvalidRequest("the user has no second factor")
+
+    def remove_by(self, sub: str, code: str) -> None:
+        """The same, as the user asks: by a code, which is used up. Raises InvalidGrant for a wrong one, TooManyRequests too."""
+        self._by_code(sub, code, lambda tx: _removed(tx, sub))
+
+    def _by_code(self, sub: str, code: str, change: Callable[[Tx], T]) -> T:
+        core = self._core
+
+        def proven(tx: Tx) -> T | AdmitError:
+            _hold(tx, core, sub)
+            if not required(tx, sub):
+                return InvalidRequest("the user has no second factor")
+            found = tried(tx, core, sub, code, "change")
+            if isinstance(found, AdmitError):
+                audit.record(tx, "totp.refused", sub=sub)
+                return found
+            return change(tx)
+
+        answer = core.write(proven)
+        if isinstance(answer, AdmitError):
+            raise answer
+        return answer
 
 
 def required(tx: Tx, sub: str) -> bool:
     """Whether the user's logins ask for a second factor."""
     query = select(totp.c.user_id).where(totp.c.user_id == sub, totp.c.confirmed_at.is_not(None))
     return tx.execute(query).scalar() is not None
+
+
+def tried(tx: Tx, core: Core, sub: str, code: str, place: throttle.Place) -> Method | InvalidGrant | TooManyRequests:
+    """What the code was, counted as a try and used up; or why not. The caller holds the user's row."""
+    left = throttle.second_factor(tx, core, sub, place)
+    if left:
+        return throttle.refused(left)
+    method = used(tx, core.master, sub, code)
+    if method is None:
+        return InvalidGrant("the second factor's code is wrong, too old, or was used before")
+    throttle.passed(tx, core, sub, place)
+    return method
 
 
 def used(tx: Tx, master: MasterKeys, sub: str, code: str) -> Method | None:
@@ -190,6 +231,19 @@ def _hold(tx: Tx, core: Core, sub: str) -> None:
             raise InvalidRequest("there is no user of that id")
         accounts.check_own_id(sub)
         accounts.add_row(tx, sub, 0)
+
+
+def _removed(tx: Tx, sub: str) -> bool:
+    tx.execute(delete(recovery_codes).where(recovery_codes.c.user_id == sub))
+    if not tx.execute(delete(totp).where(totp.c.user_id == sub)).rowcount:
+        return False
+    audit.record(tx, "totp.removed", sub=sub)
+    return True
+
+
+def _renewed(tx: Tx, sub: str) -> list[str]:
+    audit.record(tx, "totp.recovery_codes", sub=sub)
+    return _new_codes(tx, sub)
 
 
 def _new_codes(tx: Tx, sub: str) -> list[str]:
