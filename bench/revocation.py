@@ -1,7 +1,10 @@
 """What revocation costs a verifier: time for a token, and memory for the entries in force.
 
-Every round measures every case once, in the thread's CPU time, as bench/verify.py does; the table shows what each case takes
-more than a verify without revocations in the same round. Every token is as if it were seen for the first time.
+Every case is a verifier of a remote issuer that follows a feed over loopback, with the background thread and all, as a
+resource server has it. Every round measures every case once, in the thread's CPU time, as bench/verify.py does; the tables show
+what each case takes more than a verify without revocations in the same round, as median and as difference of the least. Every
+token is as if it were seen for the first time, but in the rows that say "cached". Memory is what a process of its own grows by,
+resident, with one verifier: at first for following at all, then for the entries.
 
     python bench/revocation.py [--quick]
 """
@@ -12,17 +15,18 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import islice
+from contextlib import ExitStack
+from functools import partial
 
-from _peers import AUDIENCE, CLIENT, FURTHER, ISSUER, SCOPE, SUB, verifier  # type: ignore[import-not-found]
-from verify import measure, timer  # type: ignore[import-not-found]  # beside this script
+from _followed import following, issuing, reach  # type: ignore[import-not-found]  # beside this script
+from _peers import AUDIENCE, CLIENT, FURTHER, SCOPE, SUB  # type: ignore[import-not-found]
+from verify import measure, timer  # type: ignore[import-not-found]
 
-from admit import Key, Signer
-from admit.tokens.revocation import Entry, EntryKind
-from admit.tokens.revocation_set import RevocationSet
+from admit import Key, KeySet, Signer, Verifier
+from admit.tokens.revocation import PAGE_ENTRIES, Entry, EntryKind
 
 ROUNDS, SAMPLE = (30, 0.02) if "--quick" in sys.argv else (200, 0.05)
-PAGE = 2_000  # entries, as a service sends them
+BEFORE = 8 * PAGE_ENTRIES
 MIXES: dict[str, dict[EntryKind, int]] = {
     "10,000 sessions": {"sid": 10_000},
     "100,000 sessions": {"sid": 100_000},
@@ -33,62 +37,83 @@ MIXES: dict[str, dict[EntryKind, int]] = {
 def main() -> None:
     """Measure and print."""
     for alg in ("HS256", "ES256"):
-        key = Key.generate(alg)
-        signer = Signer(key, issuer=ISSUER, audience=AUDIENCE)
-        token = signer.sign(sub=SUB, client_id=CLIENT, scope=SCOPE, claims=FURTHER)
-        sets = {name: RevocationSet(entries(mix)) for name, mix in MIXES.items()}
-        cases = {"without": timer(call(verifier(key), token))}
-        for name, cut in sets.items():
-            cases[name] = timer(call(verifier(key, revocations=cut), token))
-        found = measure(cases, ROUNDS, SAMPLE)
-        without = found.pop("without")
-        print(f"\n| {alg} verify | us without revocation: {statistics.median(without):.2f} |\n|---|---|")
-        for name, times in found.items():
-            more = [one - other for one, other in zip(times, without, strict=True)]
-            print(f"| {name}: us more, at most 0.4 | {statistics.median(more):.2f} |")
-    print("\n| a process that follows a feed | kB more than with none |\n|---|---|")
+        times(alg)
+    print("\n| kB of a process that follows a feed | for following at all | for the entries, under 1000 |\n|---|---|---|")
     for name in MIXES:
-        print(f"| {name}{', under 1000' if 'sessions' in name else ''} | {memory(name):,.0f} |")
+        following_costs, entries_cost = memory(name)
+        print(f"| {name} | {following_costs:,.0f} | {entries_cost:,.0f} |")
 
 
-def call(door: object, token: str) -> Callable[[], object]:
-    """One verification of the token."""
-    verify = door.verify  # type: ignore[attr-defined]
-    return lambda: verify(token)
+def times(alg: str) -> None:
+    """Print what the feeds cost the verify of an algorithm."""
+    key = Key.generate(alg)
+    with ExitStack() as stack:
+        calls: dict[str, Callable[[], object]] = {}
+        for name, mix in MIXES.items():
+            # One key pair signs at the issuer's, so that it can be published; the tokens' own may be a secret.
+            issuer = stack.enter_context(issuing(Key.generate("ES256"), entries(mix)))
+            feed = stack.enter_context(following(issuer.url, sum(mix.values()))).revocations
+            token = Signer(key, issuer=issuer.url, audience=AUDIENCE).sign(
+                sub=SUB, client_id=CLIENT, scope=SCOPE, claims=FURTHER
+            )
+            keys = KeySet([key if key.algorithm.symmetric else key.public()])
+            door = partial(Verifier, keys, issuer=issuer.url, audience=AUDIENCE)
+            calls.setdefault("without", partial(door().verify, token))
+            calls[name] = partial(door(revocations=feed).verify, token)
+            calls.setdefault("without, cached", partial(door(cache=16).verify, token))
+            calls[f"{name}, cached"] = partial(door(revocations=feed, cache=16).verify, token)
+        found = measure({name: timer(call) for name, call in calls.items()}, ROUNDS, SAMPLE)
+    print(f"\n| {alg} verify: us | median | least |\n|---|---|---|")
+    for name, samples in found.items():
+        base = found["without, cached" if name.endswith("cached") else "without"]
+        if samples is base:
+            print(f"| {name} | {statistics.median(samples):.2f} | {min(samples):.2f} |")
+        else:
+            more = statistics.median(one - other for one, other in zip(samples, base, strict=True))
+            goal = ", at most 0.4" if "sessions" in name else ""
+            print(f"| {name}: more{goal} | {more:.2f} | {min(samples) - min(base):.2f} |")
 
 
-def entries(mix: dict[EntryKind, int]) -> Iterator[Entry]:
-    """Entries as a service would publish them."""
+def entries(mix: dict[EntryKind, int], *, after: int = 0, ends: int = 2_000_000_000) -> Iterator[Entry]:
+    """Entries as a service would publish them, numbered from `after` on."""
+    number = after
     for kind, count in mix.items():
-        for number in range(count):
-            ends, below = None if kind == "kid" else 2_000_000_000, 2 if kind == "sub" else None
-            yield Entry.of(kind, f"{kind} {number}", seq=number + 1, exp=ends, epoch=below)
+        for _ in range(count):
+            number += 1
+            exp, below = None if kind == "kid" else ends, 2 if kind == "sub" else None
+            yield Entry.of(kind, f"{kind} {number}", seq=number, exp=exp, epoch=below)
 
 
-def memory(name: str) -> float:
-    """The growth of a process of its own, in kB of resident memory, with the tokens that the set remembers."""
-    done = subprocess.run([sys.executable, __file__, "memory", name], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+def memory(name: str) -> tuple[float, float]:
+    """The growth of a process of its own, in kB of resident memory, for its first page and for the entries."""
+    mix = MIXES[name]
+    # Some pages were taken before, and what was in them has ended: what it takes to read pages is for following at all.
+    with issuing(Key.generate("ES256"), entries({"sid": BEFORE}, ends=1_600_000_000)) as issuer:
+        signer = Signer(issuer.key, issuer=issuer.url, audience=AUDIENCE)
+        token = signer.sign(sub=SUB, client_id=CLIENT, scope=SCOPE, claims=FURTHER)
+        command = [sys.executable, __file__, "grow", issuer.url, str(sum(mix.values())), token]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            first = float(process.stdout.readline())
+            issuer.cut_off(entries(mix, after=BEFORE))
+            return first, float(process.stdout.readline())
 
 
-def grow(name: str) -> None:
-    """In that process: print the growth."""
-    cut, key = RevocationSet(), Key.generate("HS256")
-    signer, door = Signer(key, issuer=ISSUER, audience=AUDIENCE), verifier(key, revocations=cut)
+def grow(url: str, count: int, token: str) -> None:
+    """In that process: print both growths."""
+    before = resident()
+    with following(url) as remote:
+        door = remote.verifier(audience=AUDIENCE)
 
-    def use() -> None:
-        for _ in range(300):
-            door.verify(signer.sign(sub=SUB, client_id=CLIENT, scope=SCOPE, claims=FURTHER))
+        def use() -> float:
+            for _ in range(300):
+                door.verify(token)
+            return resident()
 
-    use()
-    cut.apply(tuple(entries({"sid": PAGE})))
-    cut.purge(2_100_000_000)
-    before, all_of_them = resident(), entries(MIXES[name])
-    while page := tuple(islice(all_of_them, PAGE)):
-        cut.apply(page)
-        del page  # before the next one is made: a follower holds one at a time
-    use()
-    print(resident() - before)
+        warm = use()
+        print(warm - before, flush=True)
+        reach(remote, count)
+        print(use() - warm, flush=True)
 
 
 def resident() -> float:
@@ -98,7 +123,7 @@ def resident() -> float:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["memory"]:
-        grow(sys.argv[2])
+    if sys.argv[1:2] == ["grow"]:
+        grow(sys.argv[2], int(sys.argv[3]), sys.argv[4])
     else:
         main()

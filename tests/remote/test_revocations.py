@@ -124,6 +124,7 @@ def test_a_feed_older_than_its_limit_means_nothing_is_judged(
     def move(seconds: float) -> None:
         if which == "wall":
             wall.ahead += seconds
+            ticker.now += 0.02  # so soon at the latest it is seen
         else:
             ticker.now += seconds
 
@@ -271,7 +272,7 @@ def _ignoring_unavailable(verifier: Verifier[None], token: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[None]) -> None:
+def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[None], ticker: Any) -> None:
     token = issuer.token(jti="j1")
     verifier.verify(token)
     accepted, accept = os.pipe()
@@ -279,6 +280,7 @@ def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[
     if child == 0:
         status = 1
         try:
+            ticker.now += 0.02  # so soon at the latest it is seen
             verifier.verify(token)
             os.write(accept, b"!")
             within(20, lambda: verifier.verify(token))

@@ -18,6 +18,7 @@ from admit.errors import (
     UnknownKey,
     shown,
 )
+from admit.jose.keyset import KeySet
 from admit.remote.background import Background
 from admit.tokens.revocation import MAX_PAGE, Page
 from admit.tokens.revocation_set import RevocationSet
@@ -41,7 +42,9 @@ _PACE: Final = 0.1  # seconds between polls that bring something
 _IDLE_PACE: Final = 1.0  # and between those that an issuer without long poll answers at once
 _WARN_AFTER: Final = 30.0
 _MAX_SKEW: Final = 60.0  # seconds by which the issuer's clock may be ahead of this one
-_PATIENCE: Final = 5.0  # seconds that a caller waits for the first page
+_PATIENCE: Final = 5.0  # seconds that a caller waits for a page
+_START_PATIENCE: Final = 60.0  # and a program that starts, for all of them while they come
+_LOOK: Final = 0.02  # seconds between looks at what seldom changes: the time of day, the process
 
 log = logging.getLogger("admit.remote")
 
@@ -93,14 +96,20 @@ class RevocationFeed:
         self._seq = self._purged = 0
         self._iat = 0
         self._until = self._until_now = float("-inf")
-        self._pid = 0
+        self._pid, self._look_at = 0, float("-inf")
         self._background = Background(self._poll, "admit-revocations", now)
 
     def check(self, claims: Claims[Any], /) -> None:
         """Raise RevokedToken, or RevocationsUnavailable where the newest page is missing or older than the limit."""
-        if self._pid != os.getpid() or self._clock() >= self._until or self._now() >= self._until_now:
-            self._catch_up()
+        if self._now() >= self._look_at:
+            self._look()
         self._set.check(claims)
+
+    def recheck(self, claims: Claims[Any], /) -> None:
+        """`check` for claims that are kept: whether anything was cut off since they passed."""
+        if self._now() >= self._look_at:
+            self._look()
+        self._set.recheck(claims)
 
     def _asked(self, token: str, claims: Claims[Any], /) -> None:
         self._set.check(claims)  # old as it is: what was cut off stays so
@@ -120,7 +129,7 @@ class RevocationFeed:
         """Wait for a first page, after `close` once more. Raises RevocationsUnavailable."""
         self._keys.open()
         self._background.open()
-        self._catch_up()
+        self._catch_up(_START_PATIENCE)
 
     def close(self) -> None:
         """End the background thread; what is known ages from now on."""
@@ -128,15 +137,29 @@ class RevocationFeed:
         self._keys.close()
 
     def _fresh(self) -> bool:
-        return self._clock() < self._until and self._now() < self._until_now
+        return self._left() > 0
 
-    def _catch_up(self) -> None:
+    def _left(self) -> float:
+        """Seconds for which the newest page may still be believed."""
+        return min(self._until - self._clock(), self._until_now - self._now())
+
+    def _look(self) -> None:
+        """See that this process follows, and that what it heard is young enough: by both clocks, of which one is asked by `check`.
+
+        A machine that was suspended, a clock that was set and a fork are noticed within _LOOK for that.
+        """
+        if self._pid != os.getpid() or not self._fresh():
+            self._catch_up(_PATIENCE)
+        self._look_at = self._now() + min(self._left(), _LOOK)
+
+    def _catch_up(self, patience: float) -> None:
         try:
             self._background.wake(at_once=False)  # after a fork no thread follows the feed any more
             self._pid = os.getpid()
-            if self._fresh():
-                return
-            self._background.run(_PATIENCE, self._fresh)
+            ends, heard = self._now() + patience, -1
+            while not self._fresh() and heard < self._seq and self._now() < ends:
+                heard = self._seq  # as long as there are more pages, and they come
+                self._background.run(_PATIENCE, self._fresh)
         except WouldWait:
             raise
         except Unavailable as error:
@@ -191,11 +214,18 @@ class RevocationFeed:
         ).body.strip()
         try:
             try:
-                return Page.read(answer, self._keys.current(), self._issuer)
+                return Page.read(answer, self._in_force(self._keys.current()), self._issuer)
             except UnknownKey:
-                return Page.read(answer, self._keys.missing(None), self._issuer)
+                return Page.read(answer, self._in_force(self._keys.missing(None)), self._issuer)
         except InvalidToken as error:
             raise ServiceUnreachable(f"the revocation feed's answer is refused: {error}") from None
+
+    def _in_force(self, keys: KeySet) -> KeySet:
+        """The keys without those that the feed itself said were cut off, however long its issuer's JWKS may be kept."""
+        kept = [key for key in keys if not self._set.cuts_off_key(key.kid)]
+        if not kept:
+            raise ServiceUnreachable("every key of the revocation feed was cut off")
+        return keys if len(kept) == len(keys) else KeySet(kept)
 
     def _take(self, page: Page, begun: float) -> None:
         now = self._clock()

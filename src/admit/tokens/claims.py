@@ -51,7 +51,14 @@ def read_registered(raw: dict[str, Any]) -> Registered:
         raise InvalidClaim(f"the claim {claim} has the wrong type: {expected}", claim) from None
 
 
-class Claims(msgspec.Struct, Generic[E], frozen=True, dict=True):  # dict: for what RevocationSet remembers
+class _Noted:
+    """Room for a note of RevocationSet's; no field, so that it is never copied, compared or shown."""
+
+    __slots__ = ("_passed",)
+    _passed: object
+
+
+class Claims(_Noted, msgspec.Struct, Generic[E], frozen=True):
     """The claims of a verified token, frozen. Your own claims are in `.extra` (typed) and in `.raw` (everything).
 
     No claim of a token can collide with an attribute here: they are never attributes of their own.

@@ -1,202 +1,150 @@
 """RevocationSet: the entries in force, in eight bytes each.
 
-A verifier looks into it for every token, and many processes of a host hold one, so both its time and its size matter.
-Each kind of entry is a table of 64 sorted arrays. An entry is one 64-bit number: a checksum of 32 bits, 6 of which choose
-the array, 14 bits of its hash, and the minute in which it ends. So 100,000 entries take 0.8 MB. In front of all tables lies
-a map of a million bits, one set for each entry by its checksum: most honest tokens need no further look, and only one in
+A verifier looks into it for every token, and many processes of a host hold one, so both its time and its size matter. An entry is
+one 64-bit number: a checksum of 32 bits, 16 of its hash, and the minute in which it ends; 100,000 take 0.8 MB. In front of the
+tables lies a map of a million bits, one set for each entry by its checksum: most honest tokens need no further look, and only one in
 40,000 is hashed.
 
-Two values with the same 46 bits are taken for one. Where 100,000 entries are in force, that refuses one honest session in
-700 million (or token) until the entry ends; it never lets one pass. The names of subjects may be somebody's choice, and
-checksums can be chosen: of subjects 32 bits more are held, of their whole digest under this process's own secret (PEP 456).
-So nobody finds one that cuts off another short of 64 bits of SHA-256.
+Two values with the same 48 bits are taken for one. Where 100,000 entries are in force, that refuses one honest session in
+2,800 million (or token) until the entry ends; it never lets one pass.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
-from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, final
 from zlib import crc32
+
+from msgspec.structs import force_setattr
 
 from admit.errors import RevokedToken
 from admit.jose.encoding import b64url_decode
-from admit.tokens.revocation import KINDS, SEEDS, Entry, EntryKind, digest
+from admit.tokens.revocation import KINDS, SEEDS, Entry, EntryKind
+from admit.tokens.revocation_table import MOST_EPOCH, NEVER, RevocationTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from admit.tokens.claims import Claims
 
-_BUCKETS: Final = 64
-_MINUTE: Final = 0xFF_FFFF  # the low 24 bits: minutes since 2020, up to 2051
-_HASH: Final = ~_MINUTE & 0xFFFF_FFFF_FFFF_FFFF
-_CHECKSUM: Final = 38  # where its 26 bits begin
 _MAP: Final = 1 << 17  # bytes
-_BEGIN: Final = 1_577_836_800 // 60  # 2020, in minutes since 1970
-_MOST_EPOCH: Final = 0xFFFF_FFFF
-_MORE: Final = 0xFFFF_FFFF
-_SPLIT: Final = Struct(">IH").unpack_from  # a digest: the checksum, and 14 bits of the hash of 16
-_PASSED: Final = "_passed"
-_EMPTY: Final[array[int]] = array("Q")
-
-Bucket = tuple["array[int]", "array[int]"]
-"""Entries in order, and for subjects, beside them, 32 bits of their digest and 32 of the epoch. Replaced, never changed: a reader
-holds one as a whole."""
+_AT_ONCE: Final = 100  # entries of a page: a merge takes time, and what is to be merged memory
+_SPAN: Final = 1 << 14  # minutes, 11 days: what is called minute 0 is at least one span back, and at most two
+_JTI, _SID, _SUB, _CLIENT, _KID = (SEEDS[kind] for kind in KINDS)
 
 
+@final
 class RevocationSet:
     """The entries in force. `check` may run in any thread while one other applies and purges.
 
     It implements Revocations, and never raises RevocationsUnavailable: how old it is, its owner must watch.
     """
 
-    __slots__ = ("_clients", "_jtis", "_kids", "_map", "_passed", "_sids", "_subs", "_tables")
+    __slots__ = ("_begin", "_clients", "_ends", "_jtis", "_kids", "_map", "_others", "_passed", "_sids", "_subjects", "_subs")
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._map = bytearray(_MAP)
-        self._tables: dict[EntryKind, _Table] = {kind: _Table(kind, self._map) for kind in KINDS}
-        self._jtis, self._sids, self._subs = self._tables["jti"], self._tables["sid"], self._tables["sub"]
-        self._clients, self._kids = self._tables["client"], self._tables["kid"]
-        self._passed = object()
+        self._others, self._subjects = RevocationTable(), RevocationTable(epochs=True)
+        self._ends = dict.fromkeys(KINDS, -1)  # the minute in which the last entry of each kind ends
+        self._begin: int | None = None  # the minute that is called 0 in the tables, since 1970
         self.apply(entries)
 
     def check(self, claims: Claims[Any], /) -> None:
         """Raise RevokedToken where the token, its session, subject, client or key was cut off."""
-        # Entries are only ever added: claims out of a cache that passed these very entries pass them again.
+        # Every token comes along here, and most are in no table: so the look into the map is written out for each kind.
+        # Strict JSON has no lone surrogates, hence `encode` does not fail.
+        registered, marks, others = claims.registered, self._map, self._others
+        if self._sids and (value := registered.sid):
+            check = crc32(value.encode(), _SID)
+            if marks[check >> 15] >> (check & 7) & 1 and others.epoch("sid", value, check) is not None:
+                raise RevokedToken("the token's session has ended")
+        if self._jtis and (value := registered.jti):
+            check = crc32(value.encode(), _JTI)
+            if marks[check >> 15] >> (check & 7) & 1 and others.epoch("jti", value, check) is not None:
+                raise RevokedToken("this token was revoked")
+        if self._subs and (value := registered.sub):
+            check = crc32(value.encode(), _SUB)
+            if marks[check >> 15] >> (check & 7) & 1:
+                below = self._subjects.epoch("sub", value, check)
+                # A token of that subject without an epoch cannot show that it came after the cut.
+                if below is not None and (claims.epoch is None or claims.epoch < below or below == MOST_EPOCH):
+                    raise RevokedToken("the token's subject was cut off after it was issued")
+        if self._clients and (value := registered.client_id):
+            check = crc32(value.encode(), _CLIENT)
+            if marks[check >> 15] >> (check & 7) & 1 and others.epoch("client", value, check) is not None:
+                raise RevokedToken("the token's client was cut off")
+        if self._kids and self.cuts_off_key(claims.kid):
+            raise RevokedToken("the key that signed the token was revoked")
+
+    def recheck(self, claims: Claims[Any], /) -> None:
+        """`check` for claims that are kept: those that passed these very entries are not looked at again."""
         # `passed` is taken before the entries are looked at, and replaced after they change: another thread's entry is
         # never missed.
-        passed, known = self._passed, claims.__dict__
-        if known.get(_PASSED) is passed:
-            return
-        registered = claims.registered
-        if self._jtis.size and registered.jti and self._jtis.find(registered.jti) is not None:
-            raise RevokedToken("this token was revoked")
-        if self._sids.size and registered.sid and self._sids.find(registered.sid) is not None:
-            raise RevokedToken("the token's session has ended")
-        if self._subs.size and registered.sub:
-            below = self._subs.find(registered.sub)
-            # A token of that subject without an epoch cannot show that it came after the cut.
-            if below is not None and (claims.epoch is None or claims.epoch < below or below == _MOST_EPOCH):
-                raise RevokedToken("the token's subject was cut off after it was issued")
-        if self._clients.size and registered.client_id and self._clients.find(registered.client_id) is not None:
-            raise RevokedToken("the token's client was cut off")
-        if self._kids.size and self._kids.find(claims.kid) is not None:
-            raise RevokedToken("the key that signed the token was revoked")
-        known[_PASSED] = passed
+        passed = self._passed
+        if getattr(claims, "_passed", None) is not passed:
+            self.check(claims)
+            force_setattr(claims, "_passed", passed)
+
+    def cuts_off_key(self, kid: str) -> bool:
+        """Whether the key of that kid was cut off."""
+        check = crc32(kid.encode("utf-8", "surrogatepass"), _KID)
+        return bool(self._map[check >> 15] >> (check & 7) & 1) and self._others.epoch("kid", kid, check) is not None
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Add entries; the later expiry and the higher epoch win."""
+        further = iter(entries)
         try:
-            for entry in entries:
-                self._tables[entry.kind].add(entry)
+            while batch := list(islice(further, _AT_ONCE)):
+                self._add(batch)
         finally:
+            self._look_for()
             self._passed = object()
 
     def purge(self, now: float) -> None:
         """Forget, within two minutes, what has expired: every token it could cut off has, too."""
-        minute = min(max(int(now) // 60 - _BEGIN, 0), _MINUTE)  # what never ends is not before it
-        if sum(table.purge(minute) for table in self._tables.values()):
+        if self._begin is None:
+            return
+        minute = min(max(int(now) // 60 - self._begin, 0), NEVER)
+        later = minute - _SPAN if minute > 2 * _SPAN else 0
+        if self._others.purge(minute, later) + self._subjects.purge(minute, later):
             marks = bytearray(_MAP)
-            for table in self._tables.values():
+            for table in (self._others, self._subjects):
                 for check in table.checksums():
                     marks[check >> 15] |= 1 << (check & 7)
             self._map[:] = marks  # in one step: no reader sees a mark missing
+        self._begin += later
+        for kind, ends in self._ends.items():
+            self._ends[kind] = -1 if ends < minute else ends - later if ends < NEVER else NEVER
+        self._look_for()
+
+    def _add(self, entries: list[Entry]) -> None:
+        others, subjects = list[tuple[bytes, int, int]](), list[tuple[bytes, int, int]]()
+        try:
+            for entry in entries:
+                hashed, minute = b64url_decode(entry.digest.encode()), self._minute(entry.exp)
+                held = subjects if entry.kind == "sub" else others
+                held.append((hashed, minute, min(entry.epoch or 0, MOST_EPOCH)))
+                check = int.from_bytes(hashed[:4])
+                self._map[check >> 15] |= 1 << (check & 7)
+                self._ends[entry.kind] = max(self._ends[entry.kind], minute)
+        finally:
+            self._others.add(others)
+            self._subjects.add(subjects)
+
+    def _minute(self, exp: int | None) -> int:
+        """The last minute in which an entry counts, rounded up; whatever is too far away, or None, never ends."""
+        if exp is None:
+            return NEVER
+        if self._begin is None:
+            self._begin = exp // 60 - _SPAN
+        return min(max(exp // 60 + 1 - self._begin, 0), NEVER)
+
+    def _look_for(self) -> None:
+        """Let `check` look for the kinds of which there are entries."""
+        self._jtis, self._sids, self._subs, self._clients, self._kids = (self._ends[kind] >= 0 for kind in KINDS)
 
     def __len__(self) -> int:
-        return sum(table.size for table in self._tables.values())
+        return len(self._others) + len(self._subjects)
 
     def __repr__(self) -> str:
         return f"<RevocationSet of {len(self)}>"
-
-
-class _Table:
-    """The entries of one kind."""
-
-    __slots__ = ("_kind", "_map", "_seed", "buckets", "size")
-
-    def __init__(self, kind: EntryKind, marks: bytearray) -> None:
-        self._kind: EntryKind = kind
-        self._seed, self._map = SEEDS[kind], marks
-        self.buckets: list[Bucket] = [(_EMPTY, _EMPTY)] * _BUCKETS
-        self.size = 0
-
-    def find(self, value: str) -> int | None:
-        """The epoch of the value's entry, 0 for those that have none; None where there is no entry."""
-        check = crc32(value.encode(), self._seed)  # strict JSON has no lone surrogates
-        if not self._map[check >> 15] >> (check & 7) & 1:
-            return None
-        bucket = self.buckets[check % _BUCKETS]
-        entries = bucket[0]
-        index = bisect_left(entries, check >> 6 << _CHECKSUM)
-        if index == len(entries) or entries[index] >> _CHECKSUM != check >> 6:
-            return None
-        _, place, more = _placed(digest(self._kind, value))
-        found = _index(bucket, place, more)
-        return None if found is None else bucket[1][found] & _MOST_EPOCH if bucket[1] else 0
-
-    def checksums(self) -> Iterator[int]:
-        """Of all entries."""
-        for bucket, (entries, _) in enumerate(self.buckets):
-            for entry in entries:
-                yield entry >> _CHECKSUM << 6 | bucket
-
-    def add(self, entry: Entry) -> None:
-        """Add an entry."""
-        number, place, more = _placed(b64url_decode(entry.digest.encode()))
-        check = place >> _CHECKSUM << 6 | number
-        minute, epoch = _minute(entry.exp), min(entry.epoch or 0, _MOST_EPOCH)
-        entries, epochs = bucket = self.buckets[number]
-        found = _index(bucket, place, more)
-        index = after = bisect_left(entries, place) if found is None else found
-        if found is None:
-            self.size += 1
-        else:
-            after += 1
-            minute = max(minute, entries[index] & _MINUTE)
-            epoch = max(epoch, epochs[index] & _MOST_EPOCH if epochs else 0)
-        if self._kind == "sub":
-            epochs = _spliced(epochs, index, more << 32 | epoch, after)
-        self.buckets[number] = _spliced(entries, index, place | minute, after), epochs
-        self._map[check >> 15] |= 1 << (check & 7)
-
-    def purge(self, now: int) -> bool:
-        """Remove what ended before the minute `now`; whether there was any."""
-        before = self.size
-        for bucket, (entries, epochs) in enumerate(self.buckets):
-            alive = [index for index, entry in enumerate(entries) if entry & _MINUTE >= now]
-            if len(alive) < len(entries):
-                self.size -= len(entries) - len(alive)
-                self.buckets[bucket] = (
-                    array("Q", [entries[index] for index in alive]),
-                    array("Q", [epochs[index] for index in alive]) if epochs else epochs,
-                )
-        return self.size < before
-
-
-def _placed(hashed: bytes) -> tuple[int, int, int]:
-    """A digest's bucket, its place in there with the minute left open, and 32 bits that stand for all of it in this process."""
-    check, upper = _SPLIT(hashed)
-    return check % _BUCKETS, check >> 6 << _CHECKSUM | upper >> 2 << 24, hash(hashed) & _MORE
-
-
-def _index(bucket: Bucket, place: int, more: int) -> int | None:
-    """Where the entry of that place stands."""
-    entries, epochs = bucket
-    index = bisect_left(entries, place)
-    while index < len(entries) and not (entries[index] ^ place) & _HASH:
-        if not epochs or epochs[index] >> 32 == more:
-            return index
-        index += 1
-    return None
-
-
-def _spliced(numbers: array[int], index: int, number: int, after: int) -> array[int]:
-    """A copy with the number in place of those from `index` to `after`; one that is inserted into would take more room."""
-    return numbers[:index] + array(numbers.typecode, (number,)) + numbers[after:]
-
-
-def _minute(exp: int | None) -> int:
-    """The last minute in which an entry counts, rounded up; whatever is too far away, or None, never ends."""
-    return _MINUTE if exp is None else min(max(exp // 60 + 1 - _BEGIN, 0), _MINUTE)

@@ -59,7 +59,8 @@ class Revocations(Protocol):
     """What was cut off before its expiry.
 
     One that can ask about a single token has `ask(token, claims)`, too: called where `check` raised
-    RevocationsUnavailable, it returns None where the token is good, or raises.
+    RevocationsUnavailable, it returns None where the token is good, or raises. One that can tell at less cost about claims
+    that passed before, and were kept, has `recheck(claims)`: it is called for them in place of `check`.
     """
 
     def check(self, claims: Claims[Any], /) -> None:
@@ -168,6 +169,7 @@ class Verifier(Generic[E]):
         self._extra = extra
         self._registered = kind.registered if kind.names else None
         self._revoked: Callable[[Claims[Any]], object] | None = None if revocations is None else revocations.check
+        self._recheck: Callable[[Claims[Any]], object] | None = getattr(revocations, "recheck", self._revoked)
         self._ask: Callable[[str, Claims[Any]], object] | None = getattr(revocations, "ask", None)
         if cache:
             require_immutable(extra) if extra is not None else None
@@ -200,9 +202,9 @@ class Verifier(Generic[E]):
                 except InvalidToken:
                     cache.drop(token)
                     raise
-                if self._revoked is not None:
+                if self._recheck is not None:
                     try:
-                        answered = self._revoked(known)
+                        answered = self._recheck(known)
                     except RevocationsUnavailable:
                         answered = self._asked(token, known)
                     if answered is not None:
