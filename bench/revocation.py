@@ -38,7 +38,9 @@ def main() -> None:
     """Measure and print."""
     for alg in ("HS256", "ES256"):
         times(alg)
-    print("\n| kB of a process that follows a feed | for following at all | for the entries, under 1000 |\n|---|---|---|")
+    print(
+        "\n| kB of a process that follows a feed | for following at all | for the entries, under 1000 |\n|---|---|---|"
+    )
     for name in MIXES:
         following_costs, entries_cost = memory(name)
         print(f"| {name} | {following_costs:,.0f} | {entries_cost:,.0f} |")

@@ -51,6 +51,7 @@ def stale(issuer: Any, ticker: Any, remote: RemoteIssuer) -> None:
     issuer.answers[FEED] = lambda _: (503, {}, b"")
     asked = issuer.asked[FEED]
     ticker.now += 400
+    time.sleep(0.02)  # so soon at the latest it is seen
     until(lambda: issuer.asked[FEED] > asked or _refused(remote, issuer))
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -124,9 +125,9 @@ def test_a_feed_older_than_its_limit_means_nothing_is_judged(
     def move(seconds: float) -> None:
         if which == "wall":
             wall.ahead += seconds
-            ticker.now += 0.02  # so soon at the latest it is seen
         else:
             ticker.now += seconds
+            time.sleep(0.02)  # so soon at the latest it is seen
 
     move(290)
     verifier.verify(token)
@@ -264,6 +265,25 @@ def test_what_is_known_is_not_complete_before_the_last_page(issuer: Any, verifie
     within(20, lambda: _ignoring_unavailable(verifier, token))
 
 
+def test_a_start_waits_for_all_pages_while_they_come(issuer: Any, remote: RemoteIssuer) -> None:
+    for number in range(8):
+        issuer.cut_off("jti", f"j{number}")
+    whole = issuer.page(None, None)
+
+    def answer(handler: Any) -> tuple[int, dict[str, str], bytes]:
+        query = parse_qs(urlsplit(handler.path).query)
+        since = int(query.get("since", ["0"])[0])
+        page = msgspec.structs.replace(
+            whole, since=since, to=since + 1, entries=whole.entries[since : since + 1], full=since == 0, more=since < 7
+        )
+        return 200, {}, page.sign(issuer.feed_key).encode()
+
+    issuer.answers[FEED] = answer
+    remote.warm()
+    assert remote.revocations is not None
+    assert len(remote.revocations) == 8
+
+
 def _ignoring_unavailable(verifier: Verifier[None], token: str) -> None:
     try:
         verifier.verify(token)
@@ -272,7 +292,7 @@ def _ignoring_unavailable(verifier: Verifier[None], token: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[None], ticker: Any) -> None:
+def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[None]) -> None:
     token = issuer.token(jti="j1")
     verifier.verify(token)
     accepted, accept = os.pipe()
@@ -280,7 +300,6 @@ def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[
     if child == 0:
         status = 1
         try:
-            ticker.now += 0.02  # so soon at the latest it is seen
             verifier.verify(token)
             os.write(accept, b"!")
             within(20, lambda: verifier.verify(token))

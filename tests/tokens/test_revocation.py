@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import msgspec
 import pytest
 
@@ -117,29 +119,55 @@ def test_neither_another_type_nor_another_key_makes_a_page() -> None:
 @pytest.mark.parametrize(("kind", "value", "epoch"), [("jti", "j1", None), ("sid", "s1", None), ("sub", "alice", 1)])
 def test_what_has_passed_is_looked_at_again_after_every_new_entry(kind: str, value: str, epoch: int | None) -> None:
     cut, token = RevocationSet([Entry.of("jti", "another", seq=1, exp=None)]), claims()
-    cut.check(token)
-    cut.check(token)
+    cut.judge(token, NOW, True)
+    cut.judge(token, NOW, True)
     cut.apply([Entry.of(kind, value, seq=2, exp=None, epoch=epoch)])  # type: ignore[arg-type]
     with pytest.raises(RevokedToken):
-        cut.check(token)
+        cut.judge(token, NOW, True)
 
 
 def test_an_entry_counts_even_where_the_page_breaks_off_after_it() -> None:
     cut, token = RevocationSet(), claims()
-    cut.check(token)
+    cut.judge(token, NOW, True)
     with pytest.raises(InvalidToken):
         cut.apply([Entry.of("jti", "j1", seq=1, exp=None), Entry("jti", "?", 2, None)])
     with pytest.raises(RevokedToken):
-        cut.check(token)
+        cut.judge(token, NOW, True)
 
 
 def test_that_one_set_let_a_token_pass_says_nothing_to_another_nor_of_another_token() -> None:
     token = claims()
     passed = RevocationSet()
-    passed.check(token)
+    passed.judge(token, NOW, True)
     with pytest.raises(RevokedToken):
-        RevocationSet([Entry.of("jti", "j1", seq=1, exp=None)]).check(token)
+        RevocationSet([Entry.of("jti", "j1", seq=1, exp=None)]).judge(token, NOW, True)
     passed.apply([Entry.of("kid", "k2", seq=1, exp=None)])
-    passed.check(token)
+    passed.judge(token, NOW, True)
     with pytest.raises(RevokedToken):
-        passed.check(msgspec.structs.replace(token, kid="k2"))
+        passed.judge(msgspec.structs.replace(token, kid="k2"), NOW, True)
+
+
+def test_what_a_set_remembers_of_claims_shows_nowhere() -> None:
+    token = claims()
+    before, copied = repr(token), msgspec.structs.replace(token)
+    RevocationSet().judge(token, NOW, True)
+    assert (repr(token), token, hash(token)) == (before, copied, hash(copied))
+    assert msgspec.structs.asdict(token).keys() == {"registered", "extra", "kid", "payload"}
+    assert pickle.loads(pickle.dumps(token)) == token
+    with pytest.raises(AttributeError):
+        token._passed = object()
+
+
+@pytest.mark.parametrize("payload", [b'{"iss":"i","iss":"i"', b'{"feed":"f"'])
+def test_a_page_read_fast_is_read_as_strictly_as_any_json(payload: bytes) -> None:
+    written = jws.verify(page(), KEYS).payload
+    assert written.startswith(b'{"iss":"i"')
+    changed = written.replace(b'{"iss":"i"', payload, 1)
+    with pytest.raises(InvalidToken):
+        Page.read(jws.sign(KEY, changed, typ=FEED_TYP).encode(), KEYS, "i")
+
+
+def test_a_page_written_otherwise_is_read_all_the_same() -> None:
+    written = jws.verify(page(), KEYS).payload
+    spaced = jws.sign(KEY, written.replace(b",", b", "), typ=FEED_TYP).encode()
+    assert Page.read(spaced, KEYS, "i") == Page.read(page(), KEYS, "i")

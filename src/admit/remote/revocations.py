@@ -44,7 +44,9 @@ _WARN_AFTER: Final = 30.0
 _MAX_SKEW: Final = 60.0  # seconds by which the issuer's clock may be ahead of this one
 _PATIENCE: Final = 5.0  # seconds that a caller waits for a page
 _START_PATIENCE: Final = 60.0  # and a program that starts, for all of them while they come
-_LOOK: Final = 0.02  # seconds between looks at what seldom changes: the time of day, the process
+_LOOK: Final = (
+    0.02  # seconds between looks at what seldom changes: the process, and whether what it heard is young enough
+)
 
 log = logging.getLogger("admit.remote")
 
@@ -96,20 +98,22 @@ class RevocationFeed:
         self._seq = self._purged = 0
         self._iat = 0
         self._until = self._until_now = float("-inf")
-        self._pid, self._look_at = 0, float("-inf")
+        self._pid = 0
+        self._looked = self._look_at = float("-inf")
         self._background = Background(self._poll, "admit-revocations", now)
 
     def check(self, claims: Claims[Any], /) -> None:
         """Raise RevokedToken, or RevocationsUnavailable where the newest page is missing or older than the limit."""
-        if self._now() >= self._look_at:
-            self._look()
-        self._set.check(claims)
+        self.judge(claims, self._clock(), False)
 
-    def recheck(self, claims: Claims[Any], /) -> None:
-        """`check` for claims that are kept: whether anything was cut off since they passed."""
-        if self._now() >= self._look_at:
+    def judge(self, claims: Claims[Any], now: float, kept: bool, /) -> None:
+        """`check` for a verifier, which knows what time it is, and whether the claims passed before and were kept."""
+        if not self._looked <= now < self._look_at:
             self._look()
-        self._set.recheck(claims)
+        if kept:
+            self._set.judge(claims, now, True)
+        else:
+            self._set.check(claims)
 
     def _asked(self, token: str, claims: Claims[Any], /) -> None:
         self._set.check(claims)  # old as it is: what was cut off stays so
@@ -144,21 +148,23 @@ class RevocationFeed:
         return min(self._until - self._clock(), self._until_now - self._now())
 
     def _look(self) -> None:
-        """See that this process follows, and that what it heard is young enough: by both clocks, of which one is asked by `check`.
+        """See that this process follows, and that what it heard is young enough by both clocks.
 
-        A machine that was suspended, a clock that was set and a fork are noticed within _LOOK for that.
+        Not for every token: that many calls of the system cost as much as the look into the entries. So a fork, a machine that
+        was suspended and a clock that was set are noticed within _LOOK.
         """
         if self._pid != os.getpid() or not self._fresh():
             self._catch_up(_PATIENCE)
-        self._look_at = self._now() + min(self._left(), _LOOK)
+        self._looked = self._clock()
+        self._look_at = self._looked + min(self._left(), _LOOK)
 
     def _catch_up(self, patience: float) -> None:
         try:
             self._background.wake(at_once=False)  # after a fork no thread follows the feed any more
             self._pid = os.getpid()
-            ends, heard = self._now() + patience, -1
-            while not self._fresh() and heard < self._seq and self._now() < ends:
-                heard = self._seq  # as long as there are more pages, and they come
+            ends, known = self._now() + patience, -1
+            while not self._fresh() and known < self._seq and self._now() < ends:
+                known = self._seq  # as long as there are more pages, and they come
                 self._background.run(_PATIENCE, self._fresh)
         except WouldWait:
             raise

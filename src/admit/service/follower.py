@@ -100,12 +100,16 @@ class Follower:
 
     def check(self, claims: Claims[Any], /) -> None:
         """Raise RevokedToken, or RevocationsUnavailable where nothing was heard for too long (a Revocations')."""
+        self.judge(claims, 0.0, False)
+
+    def judge(self, claims: Claims[Any], now: float, kept: bool, /) -> None:
+        """`check` for a verifier, which knows whether the claims passed before and were kept."""
         if monotonic() - self._heard > _LATE:
             self._catch_up()
         view = self._view
         if view is None:
             raise RevocationsUnavailable("the revocations were never read")
-        view.revoked.check(claims)
+        view.revoked.judge(claims, now, kept)
 
     def reach(self, seq: int) -> None:
         """Look where a feed's follower knows more than this process, as another one may have told it; not more often than

@@ -2,8 +2,8 @@
 
 A verifier looks into it for every token, and many processes of a host hold one, so both its time and its size matter. An entry is
 one 64-bit number: a checksum of 32 bits, 16 of its hash, and the minute in which it ends; 100,000 take 0.8 MB. In front of the
-tables lies a map of a million bits, one set for each entry by its checksum: most honest tokens need no further look, and only one in
-40,000 is hashed.
+tables lies a map of a million bits, one set for each entry by its checksum: most honest tokens need no further look, and only one
+in 40,000 is hashed.
 
 Two values with the same 48 bits are taken for one. Where 100,000 entries are in force, that refuses one honest session in
 2,800 million (or token) until the entry ends; it never lets one pass.
@@ -19,7 +19,7 @@ from msgspec.structs import force_setattr
 
 from admit.errors import RevokedToken
 from admit.jose.encoding import b64url_decode
-from admit.tokens.revocation import KINDS, SEEDS, Entry, EntryKind
+from admit.tokens.revocation import KINDS, SEEDS, Entry
 from admit.tokens.revocation_table import MOST_EPOCH, NEVER, RevocationTable
 
 if TYPE_CHECKING:
@@ -40,7 +40,19 @@ class RevocationSet:
     It implements Revocations, and never raises RevocationsUnavailable: how old it is, its owner must watch.
     """
 
-    __slots__ = ("_begin", "_clients", "_ends", "_jtis", "_kids", "_map", "_others", "_passed", "_sids", "_subjects", "_subs")
+    __slots__ = (
+        "_begin",
+        "_clients",
+        "_ends",
+        "_jtis",
+        "_kids",
+        "_map",
+        "_others",
+        "_passed",
+        "_sids",
+        "_subjects",
+        "_subs",
+    )
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._map = bytearray(_MAP)
@@ -56,34 +68,49 @@ class RevocationSet:
         registered, marks, others = claims.registered, self._map, self._others
         if self._sids and (value := registered.sid):
             check = crc32(value.encode(), _SID)
-            if marks[check >> 15] >> (check & 7) & 1 and others.epoch("sid", value, check) is not None:
+            if (
+                (bits := marks[check >> 15])
+                and bits >> (check & 7) & 1
+                and others.epoch("sid", value, check) is not None
+            ):
                 raise RevokedToken("the token's session has ended")
         if self._jtis and (value := registered.jti):
             check = crc32(value.encode(), _JTI)
-            if marks[check >> 15] >> (check & 7) & 1 and others.epoch("jti", value, check) is not None:
+            if (
+                (bits := marks[check >> 15])
+                and bits >> (check & 7) & 1
+                and others.epoch("jti", value, check) is not None
+            ):
                 raise RevokedToken("this token was revoked")
         if self._subs and (value := registered.sub):
             check = crc32(value.encode(), _SUB)
-            if marks[check >> 15] >> (check & 7) & 1:
+            if (bits := marks[check >> 15]) and bits >> (check & 7) & 1:
                 below = self._subjects.epoch("sub", value, check)
                 # A token of that subject without an epoch cannot show that it came after the cut.
                 if below is not None and (claims.epoch is None or claims.epoch < below or below == MOST_EPOCH):
                     raise RevokedToken("the token's subject was cut off after it was issued")
         if self._clients and (value := registered.client_id):
             check = crc32(value.encode(), _CLIENT)
-            if marks[check >> 15] >> (check & 7) & 1 and others.epoch("client", value, check) is not None:
+            if (
+                (bits := marks[check >> 15])
+                and bits >> (check & 7) & 1
+                and others.epoch("client", value, check) is not None
+            ):
                 raise RevokedToken("the token's client was cut off")
         if self._kids and self.cuts_off_key(claims.kid):
             raise RevokedToken("the key that signed the token was revoked")
 
-    def recheck(self, claims: Claims[Any], /) -> None:
-        """`check` for claims that are kept: those that passed these very entries are not looked at again."""
+    def judge(self, claims: Claims[Any], _now: float, kept: bool, /) -> None:
+        """`check`, but claims that were kept and passed these very entries are not looked at again."""
+        if not kept:
+            return self.check(claims)
         # `passed` is taken before the entries are looked at, and replaced after they change: another thread's entry is
         # never missed.
         passed = self._passed
         if getattr(claims, "_passed", None) is not passed:
             self.check(claims)
             force_setattr(claims, "_passed", passed)
+        return None
 
     def cuts_off_key(self, kid: str) -> bool:
         """Whether the key of that kid was cut off."""

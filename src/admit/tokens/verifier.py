@@ -59,8 +59,9 @@ class Revocations(Protocol):
     """What was cut off before its expiry.
 
     One that can ask about a single token has `ask(token, claims)`, too: called where `check` raised
-    RevocationsUnavailable, it returns None where the token is good, or raises. One that can tell at less cost about claims
-    that passed before, and were kept, has `recheck(claims)`: it is called for them in place of `check`.
+    RevocationsUnavailable, it returns None where the token is good, or raises. One that can judge at less cost by what a
+    verifier knows already has `judge(claims, now, kept)`: it is called in place of `check`, with the verifier's time in seconds
+    since 1970, and whether these very claims passed before and were kept.
     """
 
     def check(self, claims: Claims[Any], /) -> None:
@@ -168,8 +169,7 @@ class Verifier(Generic[E]):
         self._source, self._clock, self.max_token = keys, clock, max_token
         self._extra = extra
         self._registered = kind.registered if kind.names else None
-        self._revoked: Callable[[Claims[Any]], object] | None = None if revocations is None else revocations.check
-        self._recheck: Callable[[Claims[Any]], object] | None = getattr(revocations, "recheck", self._revoked)
+        self._revoked = None if revocations is None else _judge(revocations)
         self._ask: Callable[[str, Claims[Any]], object] | None = getattr(revocations, "ask", None)
         if cache:
             require_immutable(extra) if extra is not None else None
@@ -197,14 +197,15 @@ class Verifier(Generic[E]):
         if cache is not None and type(token) is str:
             known = cache.get(token)
             if known is not None:
+                now = self._clock()
                 try:
-                    self._times(known.registered, _NOTHING, self._clock())
+                    self._times(known.registered, _NOTHING, now)
                 except InvalidToken:
                     cache.drop(token)
                     raise
-                if self._recheck is not None:
+                if self._revoked is not None:
                     try:
-                        answered = self._recheck(known)
+                        answered = self._revoked(known, now, True)
                     except RevocationsUnavailable:
                         answered = self._asked(token, known)
                     if answered is not None:
@@ -243,7 +244,7 @@ class Verifier(Generic[E]):
         # 7. Revocation, last: it is the only answer that can change while the token lives.
         if self._revoked is not None:
             try:
-                answered = self._revoked(claims)
+                answered = self._revoked(claims, now, False)
             except RevocationsUnavailable:
                 answered = self._asked(token, claims)
             if answered is not None:
@@ -261,8 +262,9 @@ class Verifier(Generic[E]):
         """
         if all(key.kid != claims.kid for key in self._source.current()):
             raise UnknownKey("the key that signed the token is gone")
-        self._times(claims.registered, _NOTHING, self._clock())
-        if self._revoked is not None and self._revoked(claims) is not None:
+        now = self._clock()
+        self._times(claims.registered, _NOTHING, now)
+        if self._revoked is not None and self._revoked(claims, now, False) is not None:
             raise _answered()
 
     @property
@@ -321,6 +323,12 @@ class Verifier(Generic[E]):
             where = f" at {shown(path)}" if path else f" ({type(error).__name__})"
         # Outside the handler: the error there may quote a claim, and would travel along as the context of this one.
         raise InvalidClaim(f"the claims do not fit {getattr(extra, '__name__', 'extra')}{where}")
+
+
+def _judge(revocations: Revocations) -> Callable[[Claims[Any], float, bool], object]:
+    found: Callable[[Claims[Any], float, bool], object] | None = getattr(revocations, "judge", None)
+    check: Callable[[Claims[Any]], object] = revocations.check
+    return found or (lambda claims, _now, _kept: check(claims))
 
 
 def _answered() -> RevocationsUnavailable:
