@@ -134,6 +134,27 @@ def test_key_ops_forbid_what_they_do_not_name(alg: str, seals: str, opens: str) 
             Key.from_jwk(members | {"key_ops": [op]})
 
 
+def test_each_algorithm_says_what_it_takes_and_takes_nothing_else() -> None:
+    cases: list[tuple[str, str, str]] = [
+        ("RS256", "A256KW", "A256KW takes a secret, not a key pair"),
+        ("ES256", "PBES2-HS256+A128KW", "takes a secret, not a key pair"),
+        ("Ed25519", "ECDH-ES", "ECDH-ES takes a key on one of P-256, P-384, P-521, X25519, X448"),
+        ("ML-DSA-44", "ECDH-ES+A128KW", "takes a key on one of"),
+        ("RS256", "ECDH-ES", "takes a key on one of"),
+        ("ES256", "RSA-OAEP", "RSA-OAEP takes an RSA key"),
+        ("ES256", "Ed25519", "takes a key made for Ed25519"),
+        ("ES256", "ML-DSA-44", "takes a key made for ML-DSA-44"),
+    ]
+    for made, alg, words in cases:
+        with pytest.raises(InvalidKey, match=words):
+            Key.from_pem(key(made).to_pem(), alg)
+    for alg, words in (("A256KW", "has 32 bytes, this one 5"), ("HS256", "at least 32 bytes, this one 5")):
+        with pytest.raises(InvalidKey, match=words):
+            Key.from_secret(b"short", alg)
+    with pytest.raises(InvalidKey, match="at least 8 bytes, this one 5"):
+        Key.from_secret(b"short", "PBES2-HS256+A128KW")
+
+
 def test_a_set_is_for_one_use() -> None:
     for keys in ([key("ES256"), Key.generate("ECDH-ES")], [key("HS256"), AES]):
         with pytest.raises(InvalidKey, match="not for both"):

@@ -74,6 +74,19 @@ def test_an_edwards_key_that_is_not_canonical_is_refused(alg: str, data: bytes) 
         Key.from_jwk({"kty": "OKP", "crv": alg, "x": b64(data)})
 
 
+@pytest.mark.parametrize(
+    ("alg", "kind", "size"),
+    [("Ed25519", ed25519.Ed25519PrivateKey, 32), ("Ed448", ed448.Ed448PrivateKey, 57)],
+)
+def test_an_edwards_key_passes_whichever_sign_its_x_has(alg: str, kind: Any, size: int) -> None:
+    signs = set()
+    for number in range(8):
+        data = kind.from_private_bytes(bytes([number]) * size).public_key().public_bytes_raw()
+        assert Key.from_jwk({"kty": "OKP", "crv": alg, "x": b64(data)}).alg == alg
+        signs.add(data[-1] >> 7)
+    assert signs == {0, 1}
+
+
 @pytest.mark.parametrize("size", [0, 1, 31, 33, 56, 58, 64])
 def test_an_edwards_key_of_another_size_is_refused(size: int) -> None:
     for alg in ("Ed25519", "Ed448"):
