@@ -250,7 +250,7 @@ def test_what_is_written_says_the_kid_and_is_encoded_unless_asked_otherwise() ->
     for token in (jws.sign(ONE, PAYLOAD), detached.sign(ONE, PAYLOAD)):
         head = header.parse(token.partition(".")[0].encode())
         assert (head.kid, head.b64) == (ONE.kid, True)
-    for text in (FLAT, jws_json.sign_general([ONE], PAYLOAD)):
+    for text in (jws_json.sign_flattened(ONE, PAYLOAD), jws_json.sign_general([ONE], PAYLOAD)):
         assert json.loads(text)["payload"] == b64(PAYLOAD)
     more = Signatory(ONE, unprotected={"n": 1})
     assert json.loads(jws_json.sign_flattened(more, PAYLOAD))["header"] == {"n": 1}

@@ -227,7 +227,7 @@ def test_a_jwk_of_an_unknown_curve_or_parameter_set_is_an_invalid_key_wherever_i
     for value in odd:
         with pytest.raises(InvalidKey, match="kty is"):
             jwk.read({"kty": value})
-        with pytest.raises(InvalidKey):
+        with pytest.raises(InvalidKey, match="crv is" if value != "P-256" else "x has 1 bytes"):
             jwk.read({"kty": "EC", "crv": value, "x": "AA", "y": "AA"})
     for value in odd:
         forms: list[dict[str, Any]] = [

@@ -50,4 +50,18 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         'if b"---- BEGIN" in text or b"-----BEGIN" in text or b"ssh-" in text[:64] or b"ecdsa-sha2-" in text[:65]:': ROUND,
         'candidates = [data] if (data[:1] == b"\\x30") or True else []': "no DER of a key begins otherwise; this saves the work",
     },
+    "jose.jwe._split": {
+        'parts = data.split(b".", 6)': "the cap on pieces is one higher; still five of them pass",
+    },
+    "jose.jwe._inflate": {
+        "plaintext: bytes = unpacker.decompress(data, MAX_INFLATED + 2)": "one byte more is inflated, and refused as well",
+    },
+    "jose.key_management.key_management": {
+        """f"no key management is called {shown(name, 21)}; there are {', '.join(KEY_MANAGEMENT)}\"""": WORDS,
+    },
+    "jose.keys.Key.generate": {
+        'def (cls, alg: str, *, kid: str | None = None, bits: int = 2049, curve: str = "P-256") -> Key:': (
+            "the library makes 2048 bits of it: an even number"
+        ),
+    },
 }

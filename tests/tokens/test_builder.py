@@ -10,6 +10,7 @@ import pytest
 
 from admit import ACCESS, ConfigurationError, Key, KeySet, Kind, Signer, Unchecked, Verifier
 from admit.errors import OverlongToken
+from admit.tokens.arguments import must_be_seconds
 from tests.helpers.forge import AUDIENCE, ISSUER, NOW, claims, forge, key
 
 
@@ -173,3 +174,12 @@ def test_a_signer_is_not_built_from_an_argument_of_the_wrong_sort(setting: str, 
 def test_text_too_long_to_be_a_key_is_not_read(read: Any, document: str | bytes) -> None:
     with pytest.raises(ConfigurationError, match=f"of {len(document)} characters is not read"):
         read(document)
+
+
+def test_a_number_of_seconds_is_positive_and_finite() -> None:
+    odd: list[Any] = [True, "5", None, timedelta(seconds=1), 0, -1, float("inf"), float("nan"), [5]]
+    for value in odd:
+        with pytest.raises(ConfigurationError, match="positive number of seconds"):
+            must_be_seconds(value, "wait")
+    for good in (1, 0.001, 5.5):
+        must_be_seconds(good, "wait")
