@@ -10,6 +10,9 @@ from typing import Final
 WORDS: Final = "only what the error says: the same error follows"
 ROUND: Final = "the limit is a round number, and no rule is about the one beside it"
 DECODED: Final = "the alphabet and the exact size are looked at once more when it is decoded; this saves the work"
+SPEED: Final = (
+    "how many threads share the work, which test_batch looks at by a test with threads; the answers are the same"
+)
 
 EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "jose.agreement._party": {
@@ -63,5 +66,15 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         'def (cls, alg: str, *, kid: str | None = None, bits: int = 2049, curve: str = "P-256") -> Key:': (
             "the library makes 2048 bits of it: an even number"
         ),
+    },
+    "tokens.batch.verify_many": {
+        "pays = _SHARED.isdisjoint(verifier.key_types)": SPEED,
+        "count = max(1, min(threads or _cores(), len(waiting) // _SHARE)) if (pays) and False else 1": SPEED,
+        "count = max(1, min(threads or _cores(), len(waiting) // _SHARE)) if (pays) or True else 1": SPEED,
+        "count = max(1, min(threads or _cores(), len(waiting) // _SHARE)) if pays else 2": SPEED,
+    },
+    "tokens.batch._cores": {
+        "return os.cpu_count() and 1": SPEED,
+        "return os.cpu_count() or 2": SPEED,
     },
 }

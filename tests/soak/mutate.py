@@ -32,7 +32,8 @@ from tests.soak.explained import EXPLAINED
 ROOT: Final = Path(__file__).parents[2]
 TREE: Final = ROOT / "mutants"
 SECONDS: Final = 120
-NOTICED: Final = (1, 3, -signal.SIGALRM, -signal.SIGSEGV)
+CPU_SECONDS: Final = 30
+NOTICED: Final = (1, 3, -signal.SIGALRM, -signal.SIGPROF, -signal.SIGSEGV)
 """Exit codes: a test failed, none could run, it took too long, it crashed."""
 KEPT: Final = ("explained", "not tried")
 WORDS: Final = (
@@ -227,6 +228,7 @@ class Trial:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os.environ["MUTANT_UNDER_TEST"] = mutant
         signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)

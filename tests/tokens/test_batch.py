@@ -54,6 +54,11 @@ def test_every_token_has_its_own_answer_in_its_own_place(alg: str) -> None:
             assert answer.jti == str(number)
 
 
+def test_a_batch_of_any_size_is_answered_whole() -> None:
+    for size in (0, 1, 33, 48):
+        assert len(verify_many(verifier("Ed25519"), [forge(alg="Ed25519")] * size)) == size
+
+
 @pytest.mark.parametrize(("alg", "expected"), [("ES256", 3), ("Ed25519", 3), ("RS256", 1), ("HS256", 1)])
 def test_slow_signatures_are_shared_among_threads_and_quick_ones_are_not(alg: str, expected: int) -> None:
     watch = Watch(meet=expected)

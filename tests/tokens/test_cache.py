@@ -52,6 +52,8 @@ def test_a_second_look_at_a_token_is_a_hit_and_gives_the_same() -> None:
     second = subject.verify("".join(list(forge())))
     assert first == second
     assert counted(subject) == (1, 1)
+    assert subject.cache is not None
+    assert subject.cache.misses == 1
 
 
 def test_without_being_asked_for_there_is_no_cache() -> None:
@@ -98,7 +100,9 @@ def test_an_entry_never_outlives_its_token(iat: int | None, leeway: int) -> None
     world.now = NOW + 600 + leeway
     with pytest.raises(ExpiredToken):
         subject.verify(token)
-    assert counted(subject)[1] == 0, "what has expired is forgotten"
+    assert counted(subject) == (1, 0), "what has expired is forgotten, and no hit"
+    assert subject.cache is not None
+    assert subject.cache.misses == 2
 
 
 @pytest.mark.parametrize("name", ["nbf", "iat"])

@@ -12,9 +12,10 @@ from admit.errors import (
     InvalidRequest,
     KeysUnavailable,
     MalformedToken,
+    StaleAuthentication,
     StorageUnavailable,
 )
-from admit.tokens.bearer import read_token
+from admit.tokens.bearer import headers_of, read_token
 from admit.web.bearer import Door, MissingToken, allowed, checked_scopes
 
 KEY = Key.generate("ES256")
@@ -25,6 +26,11 @@ SECRET = "eyJhbGciOiJFUzI1NiJ9.c2VjcmV0.c2ln"
 @pytest.mark.parametrize("value", [b"Bearer abc", b"bearer abc", b"BEARER abc", b"Bearer  abc"])
 def test_the_scheme_is_read_in_any_case(value: bytes) -> None:
     assert read_token([value]) == "abc"
+
+
+def test_every_authorization_header_is_looked_at_and_no_other() -> None:
+    scope = [(b"authorization", b"a"), (b"x-authorization", b"b"), (b"cookie", b"c"), (b"authorization", b"d")]
+    assert headers_of(scope) == [b"a", b"d"]
 
 
 @pytest.mark.parametrize("values", [[], [b"Basic abc"], [b""], [b"Bearerabc"], [b"DPoP abc"]])
@@ -67,6 +73,11 @@ def test_a_header_that_two_readers_could_read_differently_is_a_bad_request(value
             InsufficientScope("x"), 403,
             'Bearer realm="api", error="insufficient_scope",'
             ' error_description="the token does not carry the scope this needs", scope="a b"',
+        ),
+        (
+            StaleAuthentication("x", 300), 401,
+            'Bearer realm="api", error="insufficient_user_authentication",'
+            ' error_description="this needs a more recent login", max_age="300", scope="a b"',
         ),
         (KeysUnavailable("x", 7), 503, None),
         (StorageUnavailable("x", 7), 503, None),
