@@ -80,6 +80,18 @@ def test_it_is_refused_where_it_was_changed() -> None:
         NestedVerifier(verifier(), OWN).verify(f"{head}.{'A' if rest[0] != 'A' else 'Q'}{rest[1:]}")
 
 
+def test_the_outer_token_is_twice_as_long_as_the_inner_one_at_most() -> None:
+    subject = NestedVerifier(verifier(), OWN)
+    with pytest.raises(MalformedToken, match="at most 32768"):
+        subject.verify("A" * 32769)
+    with pytest.raises(MalformedToken, match="its parts are 1"):
+        subject.verify("A" * 32768)
+    size = len(made := token())
+    assert NestedVerifier(verifier(), OWN, max_token=size).verify(made).sub == "alice"
+    with pytest.raises(MalformedToken, match="at most"):
+        NestedVerifier(verifier(), OWN, max_token=size - 1).verify(made)
+
+
 def test_wrong_keys_are_told_when_it_is_built() -> None:
     with pytest.raises(InvalidKey):
         NestedVerifier(verifier(), OWN.public())
