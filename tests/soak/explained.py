@@ -77,4 +77,16 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "return os.cpu_count() and 1": SPEED,
         "return os.cpu_count() or 2": SPEED,
     },
+    "tokens.cookies.Cookies.must_be_own_page": {
+        'raise ForeignOrigin(self._advice("the origin " + ", ".join(shown(one, 201) for one in came)))': WORDS,
+    },
+    "tokens.kinds.Kind.check_audience": {
+        'raise ConfigurationError(f"tokens of {shown(issuer, 201)} have the audience {shown(only)} and no other")': WORDS,
+    },
+    "tokens.kinds.Kind._match": {
+        'f"{shown(issuer, 201)} is no issuer of kind {self.name!r}, whose issuers look like {self.issuer};"': WORDS,
+    },
+    "tokens.lint.refuse_secrets": {
+        "if value.bit_length() >= _INTEGER_BITS:  # type: ignore[attr-defined]": "_look_into judges it exactly",
+    },
 }

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, NewType, TypedDict
 
 import msgspec
 import pytest
@@ -257,7 +257,19 @@ class WithMapping:
     inner: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-@pytest.mark.parametrize("extra", [Frozen, FrozenStruct, Literals])
+class Tree(msgspec.Struct, frozen=True):
+    left: Tree | None = None
+    leaves: tuple[Tree, ...] = ()
+
+
+Name = NewType("Name", str)
+
+
+class Renamed(msgspec.Struct, frozen=True):
+    name: Name | None = None
+
+
+@pytest.mark.parametrize("extra", [Frozen, FrozenStruct, Literals, Tree])
 def test_a_frozen_type_may_be_cached(extra: type[object]) -> None:
     subject = World().verifier(10, extra=extra)
     token = forge(claims(tenant="acme"))
@@ -277,6 +289,7 @@ def test_a_frozen_type_may_be_cached(extra: type[object]) -> None:
         WithSet,
         WithAnything,
         WithMapping,
+        Renamed,
         dict,
         list,
         bytearray,

@@ -21,11 +21,12 @@ def request(*headers: tuple[str, str], method: str = "POST", is_websocket: bool 
 
 
 def test_both_cookies_are_bound_to_the_host_secure_and_out_of_reach_of_scripts() -> None:
-    access, refresh = COOKIES.set(COOKIES.access, "a.b.c", 600), COOKIES.set(COOKIES.refresh, "r", 60)
+    cookies = Cookies(SHOP)
+    access, refresh = cookies.set(cookies.access, "a.b.c", 600), cookies.set(cookies.refresh, "r", 60)
     assert access == "__Host-admit-access=a.b.c; Max-Age=600; Path=/; Secure; HttpOnly; SameSite=Lax"
     assert refresh == "__Host-admit-refresh=r; Max-Age=60; Path=/; Secure; HttpOnly; SameSite=Strict"
     assert "SameSite=Strict" in Cookies(SHOP, same_site="strict").set(ACCESS, "a", 1)
-    for cleared in COOKIES.cleared():
+    for cleared in cookies.cleared():
         assert "=; Max-Age=0; Path=/; Secure; HttpOnly" in cleared
 
 

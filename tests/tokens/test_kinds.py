@@ -36,3 +36,11 @@ def test_a_kind_that_contradicts_itself_is_not_made(changes: dict[str, Any]) -> 
 
 def test_an_access_token_has_all_that_rfc_9068_requires() -> None:
     assert ACCESS.required == {"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}
+
+
+def test_the_spellings_of_one_issuer_are_accepted_only_where_one_of_them_is_expected() -> None:
+    kind = Kind(name="mine", typ="mine+jwt", same_issuers=frozenset({"a", "b"}))
+    assert kind.issuers(frozenset({"a"})) == {"a", "b"}
+    assert kind.issuers(frozenset({"b", "c"})) == {"a", "b", "c"}
+    assert kind.issuers(frozenset({"c"})) == {"c"}
+    assert Kind(name="mine", typ="mine+jwt").issuers(frozenset({"c"})) == {"c"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -293,6 +294,22 @@ def test_what_only_looks_like_a_secret_passes() -> None:
         "cert": "-----BEGIN PUBLIC KEY-----",
     }
     assert verifier(PLAIN).verify(signer(kind=PLAIN).sign(claims=honest)).raw["amr"] == ["pwd", "otp"]
+
+
+class Widest(enum.IntEnum):
+    ONE = 2**64 - 1
+
+
+def test_all_that_json_can_say_is_signed() -> None:
+    further = {"none": None, "yes": True, "number": Widest.ONE, "list": [None, False, 1.5, "x", (1,), {}], "set": {1}}
+    read = verifier(PLAIN).verify(signer(kind=PLAIN).sign(claims=further)).raw
+    assert {name: read[name] for name in further} == {
+        "none": None,
+        "yes": True,
+        "number": 2**64 - 1,
+        "set": [1],
+        "list": [None, False, 1.5, "x", [1], {}],
+    }
 
 
 def test_an_exception_is_named_exactly() -> None:

@@ -96,6 +96,4 @@ def _immutable(kind: Any, seen: set[Any]) -> bool:
         frozen = kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     else:
         return False
-    return bool(frozen) and all(
-        _immutable(hint, seen) for hint in typing.get_type_hints(kind, include_extras=True).values()
-    )
+    return bool(frozen) and all(_immutable(hint, seen) for hint in typing.get_type_hints(kind).values())
