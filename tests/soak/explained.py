@@ -89,4 +89,16 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "tokens.lint.refuse_secrets": {
         "if value.bit_length() >= _INTEGER_BITS:  # type: ignore[attr-defined]": "_look_into judges it exactly",
     },
+    "tokens.origin.parse_origins": {
+        """f"{name}: {shown(origin, 201)} is no origin as browsers send it: scheme, host in lower case and ASCII, the\"""": WORDS,
+        """raise ConfigurationError(f"{name}: {shown(origin, 201)} is plain http, which only loopback may be")""": WORDS,
+    },
+    "tokens.presented.token_of": {
+        'raise missing and MissingToken("no Authorization header")': WORDS,
+    },
+    "tokens.revocation.digest": {
+        'hashed = hashlib.sha256(kind.encode() + b"\\0" + raw, usedforsecurity=True).digest()': (
+            "the same hash, wherever it may be used"
+        ),
+    },
 }

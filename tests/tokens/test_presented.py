@@ -84,6 +84,10 @@ def test_the_subprotocols_offered_are_those_of_all_lines() -> None:
     assert offered(request(*lines, ws=True)) == ["a", "b", "c"]
 
 
+def test_a_request_is_no_handshake_unless_that_is_said() -> None:
+    assert presented([]) == Presented({}) == Presented({}, "", b"", False)
+
+
 def test_only_what_browsers_send_marks_a_browser() -> None:
     for name in ("origin", "sec-fetch-site", "referer"):
         assert request((name, "x")).is_from_browser

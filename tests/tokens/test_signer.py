@@ -332,6 +332,16 @@ def test_a_claims_type_with_a_secret_is_refused_when_the_signer_is_built(extra: 
         signer(extra=extra)
 
 
+class Team(msgspec.Struct):
+    lead: str = "bob"
+    teams: list[Team] = []
+
+
+def test_a_claims_type_may_hold_itself() -> None:
+    token = signer(kind=PLAIN, extra=Team).sign(claims=Team(teams=[Team("carol")]))
+    assert verifier(PLAIN).verify(token).raw["teams"] == [{"lead": "carol", "teams": []}]
+
+
 def test_claims_may_come_as_the_type_the_signer_knows_and_no_other() -> None:
     @dataclasses.dataclass(frozen=True)
     class Mine:

@@ -212,6 +212,28 @@ def test_a_claim_required_by_the_caller_is_there_and_not_empty(value: object) ->
         assert alone.verify(forge({**claims(), "tenant": good}, typ="JWT"))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"iss": None}, f"iss is missing, expected '{ISSUER}'"),
+        ({"iss": "you"}, f"iss is 'you', expected '{ISSUER}'"),
+        ({"aud": None}, "aud is missing, expected 'orders'"),
+        ({"aud": "you"}, "aud is 'you', expected 'orders'"),
+        ({"exp": NOW - 5, "iat": NOW - 9}, "the token expired 5 s ago"),
+        ({"iat": NOW + 11}, "the token was issued 11 s in the future (iat); a skew of 10 s"),
+        ({"nbf": NOW + 12}, "the token becomes valid in 12 s (nbf); a skew of 10 s"),
+        ({"exp": NOW + 90_000}, "the token lives 90000 s, at most 86400 s"),
+    ],
+)
+def test_a_refusal_says_what_was_found_and_what_was_expected(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(InvalidToken) as caught:
+        verifier().verify(forge(claims(**changes)))
+    assert words in str(caught.value)
+    assert "leeway" not in str(caught.value)
+    with pytest.raises(ExpiredToken, match="expired 31 s ago, and leeway is 30 s"):
+        verifier(leeway=timedelta(seconds=30)).verify(forge(claims(exp=NOW - 31, iat=NOW - 60)))
+
+
 def test_what_is_unchecked_for_the_expectation_is_still_required_by_the_kind() -> None:
     subject = verifier(issuer=Unchecked(), audience=Unchecked())
     assert subject.verify(forge(claims(iss="anyone", aud="anything")))
