@@ -101,4 +101,15 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
             "the same hash, wherever it may be used"
         ),
     },
+    "tokens.several.Verifiers.__init__": {
+        "self._max_token = 1": "no verifier reads less",
+        'f"two verifiers expect the issuer {shown(issuer, 201)}: one of them would never be asked"': WORDS,
+    },
+    "tokens.several.Verifiers.for_token": {
+        'expected = " or ".join(shown(one, 201) for one in sorted(self._by_issuer))': WORDS,
+        """raise WrongIssuer(f"iss is {'missing' if issuer is None else shown(issuer, 201)}, expected {expected}")""": WORDS,
+    },
+    "tokens.several.Verifiers.__repr__": {
+        """return f"<Verifiers of {', '.join(shown(issuer, 201) for issuer in sorted(self._by_issuer))}>\"""": WORDS,
+    },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,6 +134,10 @@ def test_a_life_over_a_day_is_accepted_by_the_dangerous_word_or_by_a_kind_that_s
     [
         ("key", None, "SigningBackend"),
         ("key", "secret", "SigningBackend"),
+        ("key", SimpleNamespace(kid="k", alg="HS256"), "SigningBackend"),
+        ("key", SimpleNamespace(kid="k", alg="HS256", sign=b"x"), "SigningBackend"),
+        ("key", SimpleNamespace(kid="k", sign=len), "SigningBackend"),
+        ("key", SimpleNamespace(kid="k", alg=b"HS256", sign=len), "SigningBackend"),
         ("issuer", 5, "non-empty string"),
         ("issuer", "", "non-empty string"),
         ("audience", 5, "non-empty strings"),

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from admit import ACCESS, ConfigurationError
+from admit.errors import InvalidClaim
+from admit.tokens import rules
+from admit.tokens.claims import Registered
 from admit.tokens.kinds import Kind
 
 
@@ -44,3 +47,16 @@ def test_the_spellings_of_one_issuer_are_accepted_only_where_one_of_them_is_expe
     assert kind.issuers(frozenset({"b", "c"})) == {"a", "b", "c"}
     assert kind.issuers(frozenset({"c"})) == {"c"}
     assert Kind(name="mine", typ="mine+jwt").issuers(frozenset({"c"})) == {"c"}
+
+
+def test_a_mark_is_a_string_that_matches_as_a_whole() -> None:
+    rule = rules.marked((("use", "access|both"), ("ver", "1")))
+    rule(Registered(), {"use": "both", "ver": "1"}, 0)
+    for raw, words in (
+        ({"ver": "1"}, "'use' is missing, expected access|both"),
+        ({"use": "access", "ver": "11"}, "'ver' is '11', expected 1"),
+        ({"use": ["access"], "ver": "1"}, "'use' is ['access'], expected access|both"),
+    ):
+        with pytest.raises(InvalidClaim) as caught:
+            rule(Registered(), raw, 0)
+        assert words in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -72,7 +73,7 @@ def test_keys_of_different_kids_are_not_looked_up_in_each_others_sets() -> None:
 
 @pytest.mark.parametrize("issuer", ["https://evil.example", ONE + "/", ONE.upper(), "", None, 5, [ONE], {"iss": ONE}])
 def test_a_token_of_an_issuer_that_nobody_named_is_refused(issuer: Any) -> None:
-    with pytest.raises(WrongIssuer):
+    with pytest.raises(WrongIssuer, match="iss is missing" if issuer is None else re.escape(f"iss is {issuer!r}, exp")):
         both().verify(forge(claims() | {"iss": issuer}, signer=KEYS[ONE]))
     with pytest.raises(WrongIssuer, match="missing"):
         both().verify(forge(claims(iss=None), signer=KEYS[ONE]))

@@ -90,7 +90,7 @@ def _clocks(skew: float) -> str:
 def required(names: Iterable[str]) -> Rule:
     """These claims are there, and those that are strings or lists are not empty."""
     needed = tuple(sorted(names))
-    values_of = itemgetter(*(needed if len(needed) > 1 else needed * 2))  # a tuple, also for one name
+    values_of = itemgetter(needed[0], *needed)  # a tuple, also for one name
 
     def rule(claims: Registered, raw: dict[str, Any], now: float) -> None:  # noqa: ARG001
         try:
