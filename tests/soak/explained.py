@@ -112,4 +112,17 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "tokens.several.Verifiers.__repr__": {
         """return f"<Verifiers of {', '.join(shown(issuer, 201) for issuer in sorted(self._by_issuer))}>\"""": WORDS,
     },
+    "tokens.signer.Signer.__init__": {
+        "self._needed = itemgetter(*always[:3], *kind.required.difference(always))  # at least two: a tuple": (
+            "iat is always there, and asked for once more"
+        ),
+    },
+    "tokens.signer.Signer.sign": {
+        "exp = now + int(self._lifetime * (1 - self._jitter * clocks.jitter()) if (self._jitter) or True else self._lifetime)": (
+            "a jitter of 0 shortens by 0"
+        ),
+    },
+    "tokens.signer.Signer._check": {
+        'without raise RefusedClaims("the claims hold a name that JSON in UTF-8 cannot say") from None': WORDS,
+    },
 }

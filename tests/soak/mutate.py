@@ -43,7 +43,7 @@ WORDS: Final = (
     "every_single",
     "every_changed",
     "every_short",
-    "reference",
+    "as_the_reference",
     "others_is_read",
     "PBES2-",
     "anything_at_all",

@@ -7,6 +7,7 @@ import enum
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, TypedDict
 
 import msgspec
@@ -14,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admit import ACCESS, PLAIN, ConfigurationError, Key, KeySet, Signer, Verifier, peek
-from admit.errors import ImmatureToken, InvalidClaim, InvalidKey, MalformedToken, RefusedClaims
+from admit import ACCESS, PLAIN, ConfigurationError, Key, KeySet, Kind, Signer, Verifier, peek
+from admit.errors import AdmitError, ImmatureToken, InvalidClaim, InvalidKey, MalformedToken, RefusedClaims
 from admit.jose.encoding import MAX_DEPTH
 from tests.helpers.forge import ALL, AUDIENCE, ISSUER, NOW, claims, forge, key, said
 
@@ -120,6 +121,39 @@ def test_what_the_kind_requires_is_required_at_issue(missing: str) -> None:
         signer().sign(**arguments)
     with pytest.raises(RefusedClaims, match="aud"):
         signer(audience=None).sign(sub="alice", client_id="web")
+
+
+def test_what_a_kind_forbids_is_not_signed() -> None:
+    one = signer(kind=Kind(name="own", typ="own+jwt", forbidden=frozenset({"nonce"})))
+    assert peek(one.sign(claims={"tenant": "acme"})).claims["tenant"] == "acme"
+    with pytest.raises(RefusedClaims, match="forbidden"):
+        one.sign(claims={"nonce": "n"})
+
+
+@pytest.mark.parametrize("audience", ["billing", ["orders", "billing"], ("billing",)])
+def test_the_audience_is_one_or_several(audience: Any) -> None:
+    several = [audience] if isinstance(audience, str) else list(audience)
+    for token in (signer(kind=PLAIN).sign(audience=audience), signer(kind=PLAIN, audience=audience).sign()):
+        claimed = peek(token).claims["aud"]
+        assert ([claimed] if isinstance(claimed, str) else claimed) == several
+
+
+@pytest.mark.parametrize("name", ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "sub"])
+def test_a_claim_with_an_argument_of_its_own_is_named_where_it_comes_by_another_way(name: str) -> None:
+    with pytest.raises(RefusedClaims, match=f"the claim '{name}' is set by"):
+        signer(kind=PLAIN).sign(claims={name: "x", "a": 1})
+
+
+@pytest.mark.parametrize("scope", [5, "", "a  b", ["a b"], ['a"'], "é", "a\\b", [5]])
+def test_a_scope_is_printable_ascii(scope: Any) -> None:
+    with pytest.raises(RefusedClaims, match="printable ASCII"):
+        signer(kind=PLAIN).sign(scope=scope)
+
+
+def test_a_backend_whose_header_nobody_would_read_makes_no_signer() -> None:
+    backend: Any = SimpleNamespace(alg="HS256", kid=5, sign=key("HS256").sign)
+    with pytest.raises(AdmitError):
+        signer(key=backend)
 
 
 def test_a_token_may_end_sooner_and_never_later() -> None:
@@ -301,7 +335,13 @@ class Widest(enum.IntEnum):
 
 
 def test_all_that_json_can_say_is_signed() -> None:
-    further = {"none": None, "yes": True, "number": Widest.ONE, "list": [None, False, 1.5, "x", (1,), {}], "set": {1}}
+    further: dict[str, Any] = {
+        "none": None,
+        "yes": True,
+        "number": Widest.ONE,
+        "list": [None, False, 1.5, "x", (1,), {}],
+        "set": {1},
+    }
     read = verifier(PLAIN).verify(signer(kind=PLAIN).sign(claims=further)).raw
     assert {name: read[name] for name in further} == {
         "none": None,
