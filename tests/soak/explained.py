@@ -125,4 +125,9 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "tokens.signer.Signer._check": {
         'without raise RefusedClaims("the claims hold a name that JSON in UTF-8 cannot say") from None': WORDS,
     },
+    "tokens.verdict.failures": {
+        "if not any(type(error) is type(first) or error.args == first.args for error in found):": (
+            "no error has the words of an error of another type"
+        ),
+    },
 }

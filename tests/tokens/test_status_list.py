@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -141,6 +142,28 @@ def test_a_signed_list_is_read_back() -> None:
         == token
     )
     assert peek(token.sign(KEY, ISSUER)).claims.keys() == {"iss", "sub", "iat", "exp", "ttl", "status_list"}
+
+
+def test_a_list_that_does_not_shrink_is_read_within_its_limit() -> None:
+    noise = random.Random(7).randbytes(3000)
+    status_list = StatusList(8, noise).encode()
+    assert read({**GOOD, "status_list": status_list}, limit=3000).statuses.data == noise
+    with pytest.raises(MalformedToken, match="inflates to more than 2999 bytes"):
+        read({**GOOD, "status_list": status_list}, limit=2999)
+
+
+def test_a_list_has_one_bit_a_token_unless_more_are_asked_for_and_one_byte_at_least() -> None:
+    assert StatusList.of({1: 1}, 8) == StatusList(1, b"\2")
+    assert StatusList.of({0: 200}, 1, 8).status(0) == 200
+
+
+def test_times_are_judged_to_the_second_and_a_refusal_says_by_how_much() -> None:
+    assert read({**GOOD, "iat": NOW + 60}).iat == NOW + 60
+    with pytest.raises(ImmatureToken, match="61 s in the future"):
+        read({**GOOD, "iat": NOW + 61})
+    assert read({**GOOD, "exp": NOW + 1}).exp == NOW + 1
+    with pytest.raises(ExpiredToken, match="expired 5 s ago"):
+        read({**GOOD, "exp": NOW - 5})
 
 
 def test_what_the_draft_leaves_open_may_be_missing() -> None:
