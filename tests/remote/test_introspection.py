@@ -16,6 +16,9 @@ import pytest
 
 from admit import Verifier
 from admit.errors import ConfigurationError, RevocationsUnavailable, RevokedToken
+from admit.remote.credentials import Credentials
+from admit.remote.fetch import Fetcher
+from admit.remote.introspection import Introspection
 from admit.remote.issuer import RemoteIssuer
 from admit.tokens.waiting import WouldWait, may_wait
 from tests.remote.conftest import FEED, JWKS, METADATA, document
@@ -206,6 +209,20 @@ def test_an_event_loop_is_not_kept_waiting(
         verifier.verify(token)  # the answer is there
     finally:
         may_wait.reset(before)
+
+
+def test_the_question_itself_keeps_no_event_loop_waiting_whatever_was_found_out_before(
+    issuer: Any, ticker: Any
+) -> None:
+    asked = Introspection(lambda: issuer.url + ASK, Fetcher(), Credentials("orders", "secret"), ticker)
+    issuer.answers[ASK] = lambda _: document({"active": True})
+    before = may_wait.set(False)
+    try:
+        with pytest.raises(WouldWait):
+            asked.ask(issuer.token())
+    finally:
+        may_wait.reset(before)
+    assert issuer.asked[ASK] == 0
 
 
 def test_a_cached_token_is_asked_about_too(issuer: Any, ticker: Any, remote: RemoteIssuer) -> None:

@@ -12,12 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 
-from admit import Key, Verifier
+from admit import Key, KeySet, Verifier
 from admit.errors import InvalidToken, RevocationsUnavailable, RevokedToken, ServiceUnreachable
 from admit.remote.issuer import RemoteIssuer
 from admit.tokens.revocation import Entry, Page
-
-FEED = "/revocations"
+from tests.remote.conftest import FEED, FEED_JWKS, document
 
 
 class Wall:
@@ -212,6 +211,29 @@ def test_an_access_token_signed_by_the_feeds_key_is_refused(issuer: Any, verifie
     verifier.verify(issuer.token())
     with pytest.raises(InvalidToken):
         verifier.verify(issuer.token(issuer.feed_key))
+
+
+def test_a_feed_key_that_the_feed_itself_cut_off_signs_no_further_page(issuer: Any, remote: RemoteIssuer) -> None:
+    assert remote.revocations is not None
+    stolen, issuer.feed_key = issuer.feed_key, Key.generate("ES256")
+    issuer.answers[FEED_JWKS] = lambda _: document(KeySet([stolen.public(), issuer.feed_key.public()]).to_jwks())
+    issuer.cut_off("kid", stolen.kid)
+    remote.revocations.start()
+    issuer.cut_off("jti", "what a thief would hide")
+    issuer.answers[FEED] = _signed(issuer, key=stolen, entries=(), to=issuer.seq, full=True)
+    with pytest.raises(ServiceUnreachable, match="refused"):
+        poll(remote)
+    issuer.answers[FEED] = _signed(issuer)
+    poll(remote)
+    assert len(remote.revocations) == 2
+
+
+def test_where_every_key_of_the_feed_was_cut_off_no_page_is_believed(issuer: Any, remote: RemoteIssuer) -> None:
+    assert remote.revocations is not None
+    issuer.cut_off("kid", issuer.feed_key.kid)
+    remote.revocations.start()
+    with pytest.raises(ServiceUnreachable, match="every key"):
+        poll(remote)
 
 
 def test_numbers_that_go_back_or_leave_a_gap_are_refused(issuer: Any, remote: RemoteIssuer) -> None:

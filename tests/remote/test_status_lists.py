@@ -28,7 +28,8 @@ class Published:
         self.issuer, self.statuses, self.bits, self.size = issuer, dict[int, int](), 2, 64
         self.key: Key = issuer.key
         self.sub, self.iss = issuer.url + PATH, issuer.url
-        self.iat, self.exp, self.ttl = 0, 3600, 60
+        self.iat, self.ttl = 0, 60
+        self.exp: int | None = 3600
         self.accepted: list[str] = []
         issuer.answers[PATH] = self.answer
 
@@ -36,7 +37,8 @@ class Published:
         self.accepted.append(handler.headers["Accept"])
         now = int(time.time())
         statuses = StatusList.of(self.statuses, self.size, self.bits)
-        token = StatusListToken(self.sub, now + self.iat, statuses, now + self.exp, self.ttl)
+        exp = None if self.exp is None else now + self.exp
+        token = StatusListToken(self.sub, now + self.iat, statuses, exp, self.ttl)
         return 200, {"Content-Type": "application/statuslist+jwt"}, token.sign(self.key, self.iss).encode()
 
 
@@ -189,6 +191,22 @@ def test_while_fetching_fails_a_list_is_believed_until_its_end_and_no_longer(
     ticker.now += 599
     assert checked(issuer, lists)
     ticker.now += 1
+    with pytest.raises(RevocationsUnavailable):
+        checked(issuer, lists)
+
+
+def test_a_list_that_says_no_end_counts_for_a_day_from_its_signature(
+    issuer: Any, published: Published, opened: Opener
+) -> None:
+    published.exp, published.iat = None, -86_300
+    ahead = [0.0]
+    lists = opened(clock=lambda: time.time() + ahead[0])
+    assert checked(issuer, lists)
+    published.iat = -86_500
+    with pytest.raises(RevocationsUnavailable, match="more than a day ago"):
+        checked(issuer, opened())
+    ahead[0] = 200  # nor does the copy that was young enough count any longer
+    del issuer.answers[PATH]
     with pytest.raises(RevocationsUnavailable):
         checked(issuer, lists)
 

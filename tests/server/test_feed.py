@@ -99,6 +99,23 @@ def test_a_hundred_followers_wait_while_refreshes_go_on(serve: Callable[..., Any
         time.sleep(0.05)
 
 
+def test_followers_are_capped_in_all_too(serve: Callable[..., Any]) -> None:
+    service = serve("--followers", "2", "--followers-per-address", "50")
+    head = page(service)
+
+    def follow(_: int = 0) -> int:
+        query = f"since={head.to}&epoch={head.feed}&wait=5"
+        return httpx2.get(f"{service.url}/revocations?{query}", timeout=40, trust_env=False).status_code
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.map(follow, range(2))
+        while "admit_feed_followers 2.0" not in service.http.get(service.url + "/metrics").text:
+            time.sleep(0.02)
+        assert follow() == 429
+        service.stop()  # which lets the others go
+        assert [*waiting] == [200, 200]
+
+
 def test_a_follower_that_hangs_up_frees_its_place(serve: Callable[..., Any]) -> None:
     service = serve("--followers-per-address", "1")
     head = page(service)

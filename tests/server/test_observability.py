@@ -70,6 +70,7 @@ def test_what_logins_refreshes_and_revocations_came_to_is_counted(service: Token
     assert found["admit_database_failures_total", "busy"] == 0
     assert found["admit_database_connections_most",] > found["admit_database_connections",] >= 1
     assert 0 <= found["admit_feed_age_seconds",] < 60
+    assert found["admit_feed_entries",] == 1
     assert found["admit_password_hashes_waiting",] == 0
     assert found["admit_keys", "ES256", "active", "access"] == found["admit_keys", "ES256", "pending", "feed"] == 1
     assert 29 * 86400 < found["admit_key_rotation_seconds", "ES256", "access"] <= 30 * 86400

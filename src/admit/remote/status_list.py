@@ -45,6 +45,9 @@ MAX_AGE: Final = timedelta(hours=1)
 MAX_LISTS: Final = 64
 """Lists held at once, each with a thread that renews it; the one not asked for the longest makes place."""
 _DEFAULT_TTL, _MIN_TTL = 300.0, 1.0  # seconds
+_UNDATED: Final = (
+    86_400.0  # seconds from its iat for which a list counts that has no exp: or it could be replayed for ever
+)
 _COOLDOWN: Final = 30.0  # seconds between looks that tokens beyond the end of a list cause
 
 
@@ -54,7 +57,7 @@ class StatusLists:
     keys: of whoever signs the lists, most often the issuer's own. issuer: as in tokens, and in lists that name one.
     origins: further places (https://host) that lists may be fetched from, besides the issuer's own. missing: what to do
     with tokens that have no status, "refuse" or "accept". max_age: how long after its fetch a list is believed at most;
-    it is fetched anew once its ttl is over. max_bytes: of an inflated list.
+    it is fetched anew once its ttl is over. A list without exp counts for a day from its iat. max_bytes: of an inflated list.
 
     Raises RevokedToken for every status but 0, InvalidClaim for a reference that cannot be, and RevocationsUnavailable
     where no list is at hand that is young enough: nothing passes unseen. draft-ietf-oauth-status-list 8.3.
@@ -238,7 +241,9 @@ class _Followed:
                 return _MIN_TTL
             raise ServiceUnreachable("the status list is older than one that was read before")
         ttl = min(max(token.ttl or _DEFAULT_TTL, _MIN_TTL), lists._max_age)
-        exp = float("inf") if token.exp is None else token.exp
+        exp = token.iat + _UNDATED if token.exp is None else token.exp
+        if lists._clock() >= exp:
+            raise ServiceUnreachable("the status list does not say when it expires, and was signed more than a day ago")
         left = max(min(ttl, exp - lists._clock()), _MIN_TTL)
         refresh = begun + left * (0.75 + 0.15 * clock.jitter())
         self._held = _Held(token.statuses, token.iat, exp, begun, refresh, begun + ttl, begun + lists._max_age)

@@ -110,6 +110,7 @@ class Metrics:
                 "Seconds since this process last read the revocations.",
                 self._service.feed_age(),
             ),
+            ("admit_feed_entries", "Revocations in force, as this process knows.", self._service.feed_entries()),
             ("admit_password_hashes", "Passwords that are hashed at this moment.", at_work),
             ("admit_password_hashes_waiting", "Logins that wait for their password to be hashed.", waiting),
             ("admit_database_connections", "Connections of this process's pool at work.", in_use),

@@ -81,7 +81,8 @@ class _Threads:
 class AsyncTokenService:
     """A TokenService whose methods are awaited. `sync` is the service itself.
 
-    What only looks into memory (feed_due, feed_head, feed_age, on_feed, on_audit, verifier, start) is called directly.
+    What only looks into memory (feed_due, feed_head, feed_age, feed_entries, on_feed, on_audit, verifier, start) is called
+    directly.
     """
 
     def __init__(self, service: TokenService) -> None:
@@ -226,6 +227,10 @@ class AsyncTokenService:
     def feed_age(self) -> float:
         """See TokenService.feed_age."""
         return self.sync.feed_age()
+
+    def feed_entries(self) -> int:
+        """See TokenService.feed_entries."""
+        return self.sync.feed_entries()
 
     def on_audit(self, callback: Callable[[AuditEvent], None]) -> None:
         """See TokenService.on_audit."""

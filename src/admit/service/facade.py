@@ -358,6 +358,10 @@ class TokenService:
         """Seconds since this process last read the revocations and keys; infinite where it never did."""
         return self._core.follower.age
 
+    def feed_entries(self) -> int:
+        """How many revocations are in force, as this process's own verifiers know."""
+        return self._core.follower.entries
+
     def on_audit(self, callback: Callable[[AuditEvent], None]) -> None:
         """Call back with each AuditEvent too, after its transaction committed; its exceptions are swallowed."""
         self._hooks.append(callback)

@@ -155,6 +155,11 @@ class Follower:
         """Seconds since keys and revocations were last read; infinite where they never were."""
         return monotonic() - self._heard if self._view is not None else float("inf")
 
+    @property
+    def entries(self) -> int:
+        """How many revocations are in force, as this process knows."""
+        return 0 if self._view is None else len(self._view.revoked)
+
     def close(self) -> None:
         """End the thread."""
         self._ended.set()
