@@ -34,7 +34,9 @@ def publish(issuer: Issuer, service: TokenService) -> None:
     def feed(handler: Any) -> tuple[int, dict[str, str], bytes]:
         query = parse_qs(urlsplit(handler.path).query)
         since = int(query["since"][0]) if "since" in query else None
-        time.sleep(0.05)
+        ends = time.monotonic() + 1
+        while since == service.feed_head()[1] and time.monotonic() < ends:
+            time.sleep(0.02)
         try:
             return 200, {}, service.feed(since, query.get("epoch", [None])[0]).encode()
         except StorageUnavailable:
@@ -76,19 +78,31 @@ def patiently(call: Callable[[], object]) -> None:
             return
 
 
-def refused(call: Callable[[], object]) -> None:
-    """Wait until it is refused."""
+def until(true: Callable[[], bool]) -> None:
+    """Wait until it is true."""
     ends = time.monotonic() + 20
-    while True:
-        try:
-            call()
-        except RevokedToken:
-            return
-        assert time.monotonic() < ends, "it was never refused"
+    while not true():
+        assert time.monotonic() < ends, "it never came true"
         time.sleep(0.02)
 
 
-def test_followers_miss_nothing_when_a_database_fails_over_to_an_older_copy(postgres: Postgres, issuer: Issuer) -> None:
+def refused(call: Callable[[], object]) -> None:
+    """Wait until it is refused."""
+
+    def comes() -> bool:
+        try:
+            call()
+        except RevokedToken:
+            return True
+        return False
+
+    until(comes)
+
+
+@pytest.mark.parametrize("between", [True, False], ids=["heard between", "not heard between"])
+def test_followers_miss_nothing_when_a_database_fails_over_to_an_older_copy(
+    postgres: Postgres, issuer: Issuer, between: bool
+) -> None:
     url = postgres.database()
     name = postgres.name(url)
     service = TokenService(url, issuer=issuer.url, audience="orders", master_key=bytes(range(32)))
@@ -104,14 +118,26 @@ def test_followers_miss_nothing_when_a_database_fails_over_to_an_older_copy(post
             service.logout(lost.refresh_token)
             refused(lambda: verifier.verify(lost.access_token))
 
+            known = service.feed_head()[1]
+            plain = issuer.answers[FEED]
+            if not between:
+                issuer.answers[FEED] = lambda _: (503, {}, b"")
             fail_over(postgres, name, copy)
+            until(lambda: service.feed_head()[1] < known)  # the service has read the copy
+            assert remote.revocations is not None
+            if between:
+                feed, then = remote.revocations, time.time() + 1
+                until(lambda: time.time() - (feed.age or 0) > then)  # and the follower has heard from it
+                with pytest.raises(RevokedToken):
+                    verifier.verify(lost.access_token)
+
             patiently(lambda: service.logout(after.refresh_token))
+            issuer.answers[FEED] = plain
             refused(lambda: verifier.verify(after.access_token))
             for pair in (before, lost):  # the copy knows nothing of the second any more
                 with pytest.raises(RevokedToken):
                     verifier.verify(pair.access_token)
             assert verifier.verify(other.access_token).sub == other.sub
-            assert remote.revocations is not None
             assert len(remote.revocations) == 3
 
         with RemoteIssuer(
