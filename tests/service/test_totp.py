@@ -144,6 +144,16 @@ def test_whoever_guesses_codes_for_a_year_has_a_chance_in_hundreds(
     assert tries * 3 / 10**6 < 1 / 500
 
 
+def test_tries_that_overlap_do_not_wait_for_each_others_clocks(
+    service: TokenService, app: App, clock: MovableClock
+) -> None:
+    clock.forward(10_000)
+    with pytest.raises(InvalidGrant):
+        service.login("alice", PASSWORD, otp="000000")
+    clock.forward(-5)
+    service.login("alice", PASSWORD, otp=app.code())
+
+
 def test_a_new_password_needs_the_code_too_whatever_others_guess_at_the_login(
     service: TokenService, app: App, alice: str, clock: MovableClock
 ) -> None:

@@ -244,7 +244,7 @@ def second_factor(tx: Tx, core: Core, sub: str, place: Place) -> int:
         return found.next_at - tx.now
     failures = found.failures + 1
     delay = core.rules.second.wait(failures)
-    _write(tx, {row: Count(failures, tx.now + delay, tx.now + delay + _SECOND_REMEMBERED)})
+    _write(tx, {row: Count(failures, tx.now + delay if delay else 0, tx.now + delay + _SECOND_REMEMBERED)})
     return 0
 
 
