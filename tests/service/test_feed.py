@@ -65,7 +65,7 @@ def test_many_followers_cost_one_signature_a_second_after_a_burst(service: Token
     begun, before = time.monotonic(), service._feed.signatures
     for thread in threads:
         thread.start()
-    for number in range(60):
+    for number in range(40):
         if moving:
             cut_off(service, f"{number}")
         time.sleep(0.03)
@@ -79,7 +79,7 @@ def test_many_followers_cost_one_signature_a_second_after_a_burst(service: Token
         reader.read()
         time.sleep(service.feed_due(reader.seq, reader.epoch))
         reader.read()
-        assert len(reader.known) == (60 if moving else 0)
+        assert len(reader.known) == (40 if moving else 0)
 
 
 def test_whoever_is_far_behind_walks_along_pages_that_are_signed_once_for_all(
