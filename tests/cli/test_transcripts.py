@@ -15,18 +15,10 @@ import pytest
 
 from tests.cli.test_help import ALL
 from tests.cli.transcript import SECRET_SHAPES, exchanges, readable, run
-from tests.helpers.nursery import nursery
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 LEAVES = [path for path, context in ALL.items() if not isinstance(context.command, click.Group)]
 RECORD = bool(os.environ.get("ADMIT_RECORD"))
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PATH whose first `jwt` has no start-up time."""
-    with nursery(tmp_path_factory.mktemp("n")) as folder:
-        yield os.pathsep.join([str(folder), os.environ["PATH"]])
 
 
 @pytest.fixture(scope="module")

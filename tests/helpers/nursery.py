@@ -8,6 +8,7 @@ it asks for passwords there, and Ctrl-C reaches it.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import gc
 import marshal
@@ -27,6 +28,8 @@ from typing import NoReturn
 
 CALLER = """#!{python} -IS
 import _signal, _socket, marshal, os, sys
+passed_on = (_signal.SIGINT, _signal.SIGTERM)
+_signal.pthread_sigmask(_signal.SIG_BLOCK, passed_on)  # until there is somebody to pass them on to
 call = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 call.connect({address!r})
 mask = os.umask(0)
@@ -36,13 +39,15 @@ streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
 call.sendmsg([len(said).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
 call.send(said)
 child = int.from_bytes(call.recv(4), "big")
-for number in (_signal.SIGINT, _signal.SIGTERM):
+for number in passed_on:
     _signal.signal(number, lambda number, frame: os.kill(child, number))
+_signal.pthread_sigmask(_signal.SIG_UNBLOCK, passed_on)
 code = call.recv(1)
 os._exit(code[0] if code else 250)
 """
 HERE = Path(__file__).parents[2]
 LONGEST = 1 << 20
+PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
@@ -95,6 +100,8 @@ def _child(call: socket.socket) -> NoReturn:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
+        with suppress(AttributeError):  # Linux: whatever a test left behind ends with the nursery
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
         if os.isatty(0):
             with suppress(OSError):  # another command of this pipe has it

@@ -44,7 +44,7 @@ def decrypt(
     if text.count(".") == 2:
         raise Stop("the token is signed and not encrypted: jwt decode shows it", Exit.MALFORMED)
     header = headers.parse(text.partition(".")[0].encode("utf-8", "replace"))
-    opened = jwe.decrypt(text, keys.for_header(header), inflate=inflate, limit=MAX_INPUT)
+    opened = jwe.decrypt(text, keys.read().answering(header.alg, header.kid), inflate=inflate, limit=MAX_INPUT)
     nested = normal_type(str(opened.header.members.get("cty", ""))) == "jwt"
     note(_UNSIGNED + ("jwt verify checks the token inside." if nested else "anybody who has the key wrote it."), quiet)
     if fields:

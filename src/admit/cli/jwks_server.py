@@ -60,14 +60,13 @@ def serve_keys(keys: Callable[[], dict[str, Any]], host: str, port: int, issuer:
     server.daemon_threads = True
     base = f"http://{host}:{server.server_address[1]}"
     said = {"issuer": issuer or base, "jwks_uri": base + JWKS}
-    click.echo(json.dumps(said) if not sys.stdout.isatty() else f"Keys at {base + JWKS}. Ctrl-C stops it.")
-    sys.stdout.flush()
-
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
     try:
+        click.echo(json.dumps(said) if not sys.stdout.isatty() else f"Keys at {base + JWKS}. Ctrl-C stops it.")
+        sys.stdout.flush()
         server.serve_forever()
     except KeyboardInterrupt:
         stopped()

@@ -10,12 +10,12 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from admit import clock
 from admit.cli.exits import Stop
 from admit.cli.input import prompt, read_bytes, read_secret
 from admit.errors import AdmitError, InvalidKey, MalformedToken, UnknownKey, shown
 from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import json_object
-from admit.jose.header import Header
 from admit.jose.key_management import KEY_MANAGEMENT
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, Use
@@ -26,7 +26,7 @@ _OF_A_PAIR: Final = tuple(name for name, row in ALGORITHMS.items() if row.kty in
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """What the options said, unread. `one` gives the key to sign with, `all` those to verify with."""
+    """What the options said, unread. `one` gives the key to sign with, `read` those to verify with."""
 
     files: tuple[str, ...] = ()
     alg: str | None = None
@@ -65,13 +65,35 @@ class KeyOptions:
             raise Stop(f"{'signing' if self.use == 'sig' else 'encrypting'} takes one key, and {len(keys)} are given")
         return keys[0]
 
-    def for_header(self, header: Header) -> KeySet:
-        """The keys named. Raises UnknownKey where none of them is for the header's algorithm."""
-        keys = KeySet(self.all(header.kid))
-        if not any(key.answers_to(header.alg) for key in keys):
+    def read(self) -> NamedKeys:
+        """The keys, read and asked for now, for any number of tokens. Raises Stop."""
+        nameless = clock.random_id()
+        keys = self.all(nameless)
+        return NamedKeys(tuple(keys), any(key.kid == nameless for key in keys), self.alg)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKeys:
+    """Keys that were named, for verifying or decrypting. `nameless`: the only one has no kid of its own."""
+
+    keys: tuple[Key, ...]
+    nameless: bool
+    alg: str | None = None
+
+    def answering(self, alg: str, kid: str | None) -> KeySet:
+        """The keys, for a token whose header says `alg` and `kid`. Raises UnknownKey where none of them is for that."""
+        keys = [self._called(key, kid) for key in self.keys] if self.nameless else self.keys
+        if not any(key.answers_to(alg) for key in keys):
             have = ", ".join(sorted({key.algorithm.name for key in keys}))
-            raise UnknownKey(f"the header says {shown(header.alg)}, and no key given is for that (but for {have})")
-        return keys
+            raise UnknownKey(f"the header says {shown(alg)}, and no key given is for that (but for {have})")
+        return KeySet(keys)
+
+    def _called(self, key: Key, kid: str | None) -> Key:
+        """The key under that kid, or under the one that a key without any gets."""
+        members = {name: value for name, value in key.to_jwk(private=key.private).items() if name != "kid"}
+        if kid is not None:
+            members["kid"] = kid
+        return Key.from_jwk(members, alg=self.alg)
 
 
 ALGS: Final = {"sig": (*ALGORITHMS, "EdDSA"), "enc": tuple(KEY_MANAGEMENT)}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from admit.cli.exits import Exit, Stop
-from admit.cli.input import read_bytes, read_token, token_argument
+from admit.cli.input import read_bytes, token_argument
 from admit.cli.output import for_people, json_option, note, paint, print_json, safe
 from admit.cli.reading import read
 from admit.cli.sarif import sarif
-from admit.cli.scan import Found, tokens_in
+from admit.cli.scan import scan_option, tokens_given
 from admit.tokens.finding import SEVERITIES, Finding
 from admit.tokens.guessing import candidates, guess
 from admit.tokens.inspect import GUESSABLE, RULES, inspect
@@ -22,6 +22,7 @@ from admit.tokens.inspect import GUESSABLE, RULES, inspect
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from admit.cli.scan import Found
     from admit.tokens.finding import Subject
 
 _COLORS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -31,9 +32,7 @@ _AT_ONCE: Final = 20_000  # guesses between two steps of the progress bar
 
 @click.command()
 @token_argument
-@click.option(
-    "--scan", "files", multiple=True, metavar="FILE", help="Look at every token in a file or log; - is stdin."
-)
+@scan_option("Look at every token in a file or log; - is stdin.")
 @click.option("--wordlist", metavar="FILE", help="Also try each line of this file as the HMAC secret.")
 @click.option("--no-guess", is_flag=True, help="Do not try common secrets.")
 @click.option("--ignore", "ignored", multiple=True, metavar="RULE", help="Leave a rule out; may be repeated.")
@@ -50,7 +49,7 @@ _AT_ONCE: Final = 20_000  # guesses between two steps of the progress bar
 @click.option("-q", "--quiet", is_flag=True, help="Write nothing: the exit code is the answer.")
 def lint(
     token: tuple[str, ...],
-    files: tuple[str, ...],
+    logs: tuple[str, ...],
     wordlist: str | None,
     no_guess: bool,
     ignored: tuple[str, ...],
@@ -76,15 +75,13 @@ def lint(
     looked_at, results = 0, []
     interrupted = False
     try:
-        for found in _found(token, files):
+        for found in tokens_given(token, logs):
             results += [(found, finding) for finding in findings(read(found.token), skipped, words)]
             looked_at += 1
     except KeyboardInterrupt:
         interrupted = True
     if not quiet:
-        _write(
-            results, looked_at, "json" if as_json else form or ("text" if for_people(False) else "json"), bool(files)
-        )
+        _write(results, looked_at, "json" if as_json else form or ("text" if for_people(False) else "json"), bool(logs))
     if interrupted:
         note(f"Interrupted: that is what was found in {looked_at} token{'s' * (looked_at != 1)}.", quiet)
         return Exit.INTERRUPTED
@@ -127,14 +124,6 @@ def catalog() -> str:
         f"## {rule.id}\n\n**{rule.severity}**: {fill(rule.reason, 116)}\n\nTo mend it: {fill(rule.mending, 116)}\n"
         for rule in RULES
     )
-
-
-def _found(token: tuple[str, ...], files: tuple[str, ...]) -> Iterator[Found]:
-    if token or not files:
-        given = " ".join(token)
-        yield Found(read_token(token), given[1:] if given.startswith("@") else "token")
-    for path in files:
-        yield from tokens_in(path)
 
 
 @contextlib.contextmanager
@@ -185,5 +174,4 @@ def as_json_finding(finding: Finding) -> dict[str, object]:
 
 
 def _as_json(found: Found, finding: Finding) -> dict[str, object]:
-    place = {"file": found.source, "line": found.line, "column": found.column} if found.line else {}
-    return {**place, **as_json_finding(finding)}
+    return {**found.place, **as_json_finding(finding)}

@@ -6,14 +6,15 @@ import contextlib
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from admit.cli.exits import Stop
+from admit.cli.input import read_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
 # What base64url makes of `{"`, `{ `, `{` and a line end, then two dots, or four. Padding is taken along, to be complained of.
@@ -37,6 +38,25 @@ class Found(NamedTuple):
     def where(self) -> str:
         """`access.log:12:30`."""
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+    @property
+    def place(self) -> dict[str, str | int]:
+        """The same as JSON; empty for one that was given by itself."""
+        return {"file": self.source, "line": self.line, "column": self.column} if self.line else {}
+
+
+def scan_option(help: str) -> Callable[[Any], Any]:  # noqa: A002
+    """Add --scan; the command gets its files as `logs`."""
+    return click.option("--scan", "logs", multiple=True, metavar="FILE", help=help)
+
+
+def tokens_given(token: tuple[str, ...], files: tuple[str, ...]) -> Iterator[Found]:
+    """The token of the argument or of stdin, unless only files are named, and every token in these. Raises Stop."""
+    if token or not files:
+        given = " ".join(token)
+        yield Found(read_token(token), given[1:] if given.startswith("@") else "token")
+    for path in files:
+        yield from tokens_in(path)
 
 
 def tokens_in(path: str) -> Iterator[Found]:

@@ -11,8 +11,9 @@ from admit.errors import KeysUnavailable
 from admit.jose.keyset import KeySet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from admit.cli.keyfile import KeyOptions
-    from admit.jose.header import Header
     from admit.tokens.verifier import Revocations
 
 
@@ -23,20 +24,28 @@ class Trust(NamedTuple):
     revocations: Revocations | None = None
 
 
-def trust_in(header: Header, options: KeyOptions, jwks: str | None, discover: bool, issuers: tuple[str, ...]) -> Trust:
-    """What the options say to trust. Raises Stop where they say several things, UnknownKey, Unavailable."""
+def trust_in(
+    options: KeyOptions, jwks: str | None, discover: bool, issuers: tuple[str, ...]
+) -> Callable[[str, str | None], Trust]:
+    """What the options say to trust, for a token whose header says an alg and a kid.
+
+    Raises Stop where they say several things, and Unavailable; what is answered raises UnknownKey.
+    """
     ways = bool(options.named) + (jwks is not None) + discover
     if ways > 1:
         raise Stop("the keys are given in more than one way: name them, or their --jwks, or --discover them")
     if jwks is not None:
         from admit.cli.remote_keys import keys_at
 
-        return Trust(keys_at(jwks, options.alg, issuers[0] if len(issuers) == 1 else None))
-    if discover:
+        published = Trust(keys_at(jwks, options.alg, issuers[0] if len(issuers) == 1 else None))
+    elif discover:
         if len(issuers) != 1:
             raise Stop("--discover needs the one --issuer whose keys they are; the token's own word is not enough")
-        return _discovered(issuers[0], options.alg)
-    return Trust(options.for_header(header))
+        published = _discovered(issuers[0], options.alg)
+    else:
+        named = options.read()
+        return lambda alg, kid: Trust(named.answering(alg, kid))
+    return lambda alg, kid: published  # noqa: ARG005
 
 
 def _discovered(issuer: str, alg: str | None) -> Trust:

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from admit import clock
-from admit.cli.exits import Exit, Stop, exit_code
+from admit.cli.exits import Exit
 from admit.cli.input import read_token, token_argument
+from admit.cli.judge import KINDS, Expected, Judge
 from admit.cli.keyfile import KeyOptions, key_options
 from admit.cli.output import for_people, json_option, note, print_fields, print_json, print_sections
-from admit.cli.times import parse_span, relative, span
-from admit.cli.trust import trust_in
-from admit.errors import ExpiredToken, ImmatureToken, InvalidToken, OverlongToken, WrongType, shown
-from admit.jose import header as headers
-from admit.jose.encoding import b64url_decode, json_object
-from admit.jose.jws import split
-from admit.tokens import presets
+from admit.cli.scan import scan_option, tokens_given
+from admit.cli.times import parse_span
+from admit.cli.verdicts import judge_all
 from admit.tokens.arguments import Unchecked
-from admit.tokens.kinds import ACCESS, PLAIN, Kind
-from admit.tokens.verdict import failures
-from admit.tokens.verifier import Verifier
 
-if TYPE_CHECKING:
-    from admit.jose.header import Header
-    from admit.tokens.claims import Claims
-
-KINDS: Final = {kind.name: kind for kind in (PLAIN, ACCESS, *presets.ALL)}
 _LONGEST: Final = timedelta(days=36500)
 
 
@@ -58,6 +47,7 @@ _LONGEST: Final = timedelta(days=36500)
 @click.option(
     "--field", "fields", multiple=True, metavar="NAME", help="Only this claim (or header.NAME); may be repeated."
 )
+@scan_option("Judge every token in a file or log; may be repeated; - is stdin.")
 @click.option("-q", "--quiet", is_flag=True, help="Write nothing: the exit code is the answer.")
 def verify(
     token: tuple[str, ...],
@@ -72,84 +62,46 @@ def verify(
     max_lifetime: str | None,
     as_json: bool,
     fields: tuple[str, ...],
+    logs: tuple[str, ...],
     quiet: bool,
 ) -> int:
     """Verify a token: its signature with the keys named, fetched or discovered, then its issuer, audience, kind and times.
 
     Where the signature fails, nothing is said of the claims. Where it holds, all that is wrong is said at once, and the
     exit code is that of the first in the order of verification.
+
+    With --scan every token of a file or log is judged, one line of text or JSON each: where it stands and the verdict, never
+    the token. The exit code is then the lowest of those that single tokens would end with, from 10 on; 15 where there is
+    no token at all; 130 where Ctrl-C cut it short, with what was judged until then.
     """
     if not unchecked and not (issuers and audiences):
         missing = " and ".join(name for name, given in (("--issuer", issuers), ("--audience", audiences)) if not given)
         raise click.UsageError(f"{missing} missing: say who issued it and for whom, or --unchecked to leave that out")
     longest = Unchecked(parse_span(max_lifetime)) if max_lifetime else Unchecked(_LONGEST) if unchecked else None
-    now = clock.system_clock()
-    text = read_token(token)
-    if text.count(".") == 4:
-        raise Stop("the token is encrypted: jwt decrypt opens it, and what is inside can be verified", Exit.MALFORMED)
-    accepted: Claims[None] | None = None
-    header: Header | None = None
-    try:
-        header = headers.parse(split(text)[1])
-        trust = trust_in(header, keys, jwks, discover, issuers)
-        verifier = Verifier(
-            trust.keys,
-            issuer=issuers or Unchecked(),
-            audience=audiences or Unchecked(),
-            kind=_kind(kind, header, unchecked),
-            leeway=parse_span(leeway),
-            max_lifetime=longest,
-            revocations=trust.revocations,
-            clock=lambda: now,
-        )
-        wrong = failures(verifier, text, trust.keys, now)
-        accepted = None if wrong else verifier.verify(text)
-    except InvalidToken as error:
-        wrong = (error,)
+    expected = Expected(keys, jwks, discover, issuers, audiences, kind, unchecked, parse_span(leeway), longest)
+    judge = Judge(expected, clock.system_clock())
+    if logs:
+        if fields:
+            raise click.UsageError("--field is for one token, and --scan for many")
+        return judge_all(judge, tokens_given(token, logs), as_json, quiet)
+    verdict = judge.verdict(read_token(token))
+    header, accepted = verdict.header, verdict.accepted
     if accepted is None or header is None:
-        messages = [_words(error, text, now, kind or PLAIN.name) for error in wrong]
-        note(f"REFUSED: {'; '.join(messages)}", quiet, "red")
+        note(verdict.said(judge.now), quiet, "red")
         if not (quiet or fields or for_people(as_json)):
-            reasons = [{"code": error.code, "message": said} for error, said in zip(wrong, messages, strict=True)]
-            print_json({"verified": False, "failures": reasons})
-        return exit_code(wrong[0])
+            print_json({"verified": False, "failures": verdict.reasons})
+        return verdict.code
     if quiet:
         return Exit.OK
-    given = {"issuer": issuers, "audience": audiences, "kind": kind}
-    left_out = [name for name, said in given.items() if unchecked and not said]
-    note(f"valid: signed by key {accepted.kid} ({header.alg}), expires {relative(accepted.exp, now)}", color="green")
-    if left_out:
-        note(f"NOT CHECKED: {', '.join(left_out)}", color="yellow")
+    note(verdict.said(judge.now), color="green")
+    if expected.left_out:
+        note(f"NOT CHECKED: {', '.join(expected.left_out)}", color="yellow")
     claims = accepted.raw
     if fields:
         print_fields({"header": header.members, "claims": claims}, fields)
     elif for_people(as_json):
         print_sections({"Claims": claims.items()})
     else:
-        unsaid = {"unchecked": left_out} if left_out else {}
+        unsaid = {"unchecked": expected.left_out} if expected.left_out else {}
         print_json({"verified": True, **unsaid, "header": header.members, "claims": claims})
     return Exit.OK
-
-
-def _kind(name: str | None, header: Header, unchecked: bool) -> Kind:
-    if name is not None or not unchecked:
-        return KINDS[name or PLAIN.name]
-    return Kind(name="any", typ=header.typ or "JWT", other_types=frozenset((header.typ,)))
-
-
-def _words(error: InvalidToken, token: str, now: float, kind: str) -> str:
-    """What failed, as one says it at a terminal. Only failures after the signature speak of claims."""
-    if isinstance(error, WrongType):
-        typ = headers.parse(split(token)[1]).members.get("typ")
-        expected = KINDS[kind].typ
-        return f"typ is {shown(typ)}, and --kind {kind} expects {'no typ' if expected is None else repr(expected)}"
-    if not isinstance(error, ExpiredToken | ImmatureToken | OverlongToken):
-        return str(error)
-    claims = json_object(b64url_decode(split(token)[2]))
-    exp, iat, nbf = claims.get("exp", now), claims.get("iat", now), claims.get("nbf", now)
-    if isinstance(error, ExpiredToken):
-        return f"expired {relative(exp, now)}"
-    if isinstance(error, OverlongToken):
-        return f"it lives {span(exp - iat)}, longer than is accepted (see --max-lifetime)"
-    name, at = ("iat", iat) if iat >= nbf else ("nbf", nbf)
-    return f"not valid yet: {name} is {relative(at, now)}; do the clocks agree?"
