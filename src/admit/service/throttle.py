@@ -44,15 +44,15 @@ _NEWCOMER: Final = (
 )
 _REMEMBERED: Final = milliseconds(timedelta(hours=1))  # failures that led to no wait
 _LONG_REMEMBERED: Final = milliseconds(timedelta(days=1))  # those that did
-# Whoever guesses a second factor has the password, and months: one code in 333,000 is good, and a try a day is 1 in 900 a year.
+# Whoever guesses a second factor has the password, and months: one code in 333,000 is good, and a try a day is 1 in 850 a year.
 _SECOND_WAIT: Final = milliseconds(timedelta(days=1))
 _SECOND_REMEMBERED: Final = milliseconds(timedelta(days=30))
 _OVER: Final = 1  # when the next may be tried where a wait was given back
 _RENEWED: Final = milliseconds(timedelta(days=1))  # a known address is written again after that
 _DOUBLINGS: Final = 40
+_SLIPS: Final = 2  # failures that anybody may have, before whoever comes next stands in line with attackers
 Place = Literal["login", "password", "enrolment", "change"]
 """Where a second factor is asked for, and tries are counted: whoever guesses at the login delays no change of the password."""
-_SLIPS: Final = 2  # failures that anybody may have, before whoever comes next stands in line with attackers
 
 
 @dataclass(frozen=True, slots=True)
