@@ -3,7 +3,9 @@
 Each verifier is a RemoteIssuer of its own, with its own connection and its own set, 25 in each of four processes. A session is
 logged out over HTTP; every verifier is asked for its access token every 5 ms until it refuses it. Times are of the system's
 monotonic clock, from the answer to the logout to the first refusal. Then tokens are verified while the service counts what it
-is asked, and 100,000 entries are made, to see what they take in each of the four processes.
+is asked, and entries are made, to see by what they let grow a fifth process that holds one verifier, as a resource server does, and
+each of the other four: at first 10,000, for what it takes to read pages, then 100,000 more. What it takes to follow at all is shown
+beside it.
 
     python bench/propagation.py [--quick] [--postgres]
 """
@@ -19,6 +21,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 from _load import Connection  # type: ignore[import-not-found]  # beside this script
@@ -31,7 +34,7 @@ from admit.service.facade import TokenService
 
 PROCESSES, EACH = 4, 25
 ROUNDS = 10 if "--quick" in sys.argv else 60
-ENTRIES = 100_000
+BEFORE, ENTRIES = 10_000, 100_000
 PASSWORD = "correct horse battery staple"
 ADMIT = [sys.executable, "-m", "admit.cli"]
 
@@ -39,13 +42,13 @@ ADMIT = [sys.executable, "-m", "admit.cli"]
 class Verifiers:
     """One of the four processes, told from here what to do."""
 
-    def __init__(self, stack: ExitStack, url: str) -> None:
-        command = [sys.executable, __file__, "verifiers", url]
+    def __init__(self, stack: ExitStack, url: str, count: int = EACH) -> None:
+        command = [sys.executable, __file__, "verifiers", url, str(count)]
         self.process = stack.enter_context(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         )
         stack.callback(self.process.kill)
-        self.answer()
+        self.following = float(self.answer())  # type: ignore[arg-type]  # kB that it takes to follow
 
     def tell(self, *what: object) -> None:
         """Begin."""
@@ -87,9 +90,13 @@ def main() -> None:
             )
         if workers == 1:
             print(f"| requests for {asked(ports[0], everybody):,} verifications | 0 | {_REQUESTS[0]} |")
-            print(
-                f"| kB a verifier for {ENTRIES:,} entries | under 1000 | {memory(url, folder / 'd', everybody):,.0f} |"
-            )
+            alone = Verifiers(stack, url, 1)
+            first, then = memory(url, folder / "d", [alone, *everybody])
+            most = [max(found) / EACH for found in ([each.following for each in everybody], first[1:], then[1:])]
+            print(f"\n| resident kB | goal | a process with one | each of {EACH} in one process |\n|---|---|---|---|")
+            print(f"| to follow, before there are entries | | {alone.following:,.0f} | {most[0]:,.0f} |")
+            print(f"| the first {BEFORE:,} entries | | {first[0]:,.0f} | {most[1]:,.0f} |")
+            print(f"| {ENTRIES:,} more | under 1000 | {then[0]:,.0f} | {most[2]:,.0f} |")
 
 
 def rounds(port: int, everybody: list[Verifiers]) -> list[float]:
@@ -139,19 +146,22 @@ def _count(port: int) -> int:
     )
 
 
-def memory(url: str, data: Path, everybody: list[Verifiers]) -> float:
-    """The greatest growth of a process, for each of its verifiers, in kB."""
-    before = [_resident(each.process.pid) for each in everybody]
+def memory(url: str, data: Path, everybody: list[Verifiers]) -> tuple[list[float], list[float]]:
+    """The growth of each process in kB, for the first entries and for those after them."""
     service = TokenService(f"sqlite:///{data}/admit.db", issuer=url, audience="api", master_key=data / "master.key")
-    for page in range(ENTRIES // 1000):
-        what = [revocation.CutOff("sid", f"{page} {number}") for number in range(1000)]
-        service._core.write(lambda tx, what=what: revocation.cut_off(tx, *what))  # type: ignore[misc]
+    seen = [[_resident(each.process.pid) for each in everybody]]
+    for start, end in ((0, BEFORE), (BEFORE, BEFORE + ENTRIES)):
+        for page in range(start, end, 1000):
+            what = [revocation.CutOff("sid", f"{page} {number}") for number in range(1000)]
+            service._core.write(lambda tx, what=what: revocation.cut_off(tx, *what))  # type: ignore[misc]
+        for each in everybody:
+            each.tell("reach", end)
+        for each in everybody:
+            each.answer()
+        seen.append([_resident(each.process.pid) for each in everybody])
     service.close()
-    for each in everybody:
-        each.tell("reach", ENTRIES)
-    for each in everybody:
-        each.answer()
-    return max(_resident(each.process.pid) - start for each, start in zip(everybody, before, strict=True)) / EACH
+    first, then = ([b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(seen))
+    return first, then
 
 
 def _resident(pid: int) -> float:
@@ -168,9 +178,10 @@ def _serve(stack: ExitStack, environment: dict[str, str], flags: list[str], port
     return int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
 
 
-def verifiers(url: str) -> None:
-    """One of the four processes."""
-    remotes = [RemoteIssuer(url, revocations="required") for _ in range(EACH)]
+def verifiers(url: str, count: int) -> None:
+    """One of the processes."""
+    before = _resident(os.getpid())
+    remotes = [RemoteIssuer(url, revocations="required") for _ in range(count)]
     doors = [remote.verifier(audience="api", cache=16) for remote in remotes]
 
     def watch(token: str) -> list[float]:
@@ -178,7 +189,7 @@ def verifiers(url: str) -> None:
             door.verify(token)
         say(None)
         refused: dict[int, float] = {}
-        while len(refused) < EACH:
+        while len(refused) < count:
             for number, door in enumerate(doors):
                 if number not in refused:
                     try:
@@ -193,7 +204,7 @@ def verifiers(url: str) -> None:
         for _ in range(times):
             for door in plain:
                 door.verify(token)
-        return times * EACH
+        return times * count
 
     def reach(entries: int) -> None:
         while any(remote.revocations is None or len(remote.revocations) < entries for remote in remotes):
@@ -201,7 +212,7 @@ def verifiers(url: str) -> None:
 
     for remote in remotes:
         remote.warm()
-    say(None)
+    say(_resident(os.getpid()) - before)
     calls: dict[str, Callable[..., object]] = {"watch": watch, "verify": verify, "reach": reach}
     for line in sys.stdin:
         name, *given = json.loads(line)
@@ -215,6 +226,6 @@ def say(what: object) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["verifiers"]:
-        verifiers(sys.argv[2])
+        verifiers(sys.argv[2], int(sys.argv[3]))
     else:
         main()
