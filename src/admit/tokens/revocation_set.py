@@ -44,6 +44,7 @@ class RevocationSet:
         "_begin",
         "_clients",
         "_ends",
+        "_further",
         "_jtis",
         "_kids",
         "_map",
@@ -68,19 +69,13 @@ class RevocationSet:
         registered, marks, others = claims.registered, self._map, self._others
         if self._sids and (value := registered.sid):
             check = crc32(value.encode(), _SID)
-            if (
-                (bits := marks[check >> 15])
-                and bits >> (check & 7) & 1
-                and others.epoch("sid", value, check) is not None
-            ):
+            if (bits := marks[check >> 15]) and bits >> (check & 7) & 1 and others.holds("sid", value, check):
                 raise RevokedToken("the token's session has ended")
+        if not self._further:  # than sessions, the usual case
+            return
         if self._jtis and (value := registered.jti):
             check = crc32(value.encode(), _JTI)
-            if (
-                (bits := marks[check >> 15])
-                and bits >> (check & 7) & 1
-                and others.epoch("jti", value, check) is not None
-            ):
+            if (bits := marks[check >> 15]) and bits >> (check & 7) & 1 and others.holds("jti", value, check):
                 raise RevokedToken("this token was revoked")
         if self._subs and (value := registered.sub):
             check = crc32(value.encode(), _SUB)
@@ -91,11 +86,7 @@ class RevocationSet:
                     raise RevokedToken("the token's subject was cut off after it was issued")
         if self._clients and (value := registered.client_id):
             check = crc32(value.encode(), _CLIENT)
-            if (
-                (bits := marks[check >> 15])
-                and bits >> (check & 7) & 1
-                and others.epoch("client", value, check) is not None
-            ):
+            if (bits := marks[check >> 15]) and bits >> (check & 7) & 1 and others.holds("client", value, check):
                 raise RevokedToken("the token's client was cut off")
         if self._kids and self.cuts_off_key(claims.kid):
             raise RevokedToken("the key that signed the token was revoked")
@@ -115,7 +106,7 @@ class RevocationSet:
     def cuts_off_key(self, kid: str) -> bool:
         """Whether the key of that kid was cut off."""
         check = crc32(kid.encode("utf-8", "surrogatepass"), _KID)
-        return bool(self._map[check >> 15] >> (check & 7) & 1) and self._others.epoch("kid", kid, check) is not None
+        return bool(self._map[check >> 15] >> (check & 7) & 1) and self._others.holds("kid", kid, check)
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Add entries; the later expiry and the higher epoch win."""
@@ -133,13 +124,13 @@ class RevocationSet:
             return
         minute = min(max(int(now) // 60 - self._begin, 0), NEVER)
         later = minute - _SPAN if minute > 2 * _SPAN else 0
+        self._begin += later  # at first: where a table cannot be made anew, its entries end too late, not too early
         if self._others.purge(minute, later) + self._subjects.purge(minute, later):
             marks = bytearray(_MAP)
             for table in (self._others, self._subjects):
                 for check in table.checksums():
                     marks[check >> 15] |= 1 << (check & 7)
             self._map[:] = marks  # in one step: no reader sees a mark missing
-        self._begin += later
         for kind, ends in self._ends.items():
             self._ends[kind] = -1 if ends < minute else ends - later if ends < NEVER else NEVER
         self._look_for()
@@ -169,6 +160,7 @@ class RevocationSet:
     def _look_for(self) -> None:
         """Let `check` look for the kinds of which there are entries."""
         self._jtis, self._sids, self._subs, self._clients, self._kids = (self._ends[kind] >= 0 for kind in KINDS)
+        self._further = self._jtis or self._subs or self._clients or self._kids
 
     def __len__(self) -> int:
         return len(self._others) + len(self._subjects)

@@ -48,6 +48,10 @@ class RevocationTable:
     def __len__(self) -> int:
         return len(self._columns[0])
 
+    def holds(self, kind: EntryKind, value: str, check: int) -> bool:
+        """Whether there is an entry of a value, whose checksum is `check`."""
+        return self.epoch(kind, value, check) is not None
+
     def epoch(self, kind: EntryKind, value: str, check: int) -> int | None:
         """The epoch of the entry of a value, whose checksum is `check`; 0 for kinds without, None where there is no entry."""
         columns = self._columns
