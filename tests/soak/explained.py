@@ -130,4 +130,10 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
             "no error has the words of an error of another type"
         ),
     },
+    "tokens.verdict._broken": {
+        "raw = raw | {error.claim: False}": "what counts is that the claim is there",
+    },
+    "tokens.verifier.Verifier.__init__": {
+        "self._registered = kind.registered if (kind.names) or True else None": "the same claims, copied",
+    },
 }

@@ -643,7 +643,12 @@ def test_a_setting_that_would_leave_something_unchecked_is_refused(settings: dic
 
 
 @pytest.mark.parametrize(
-    "keys", [None, [], {}, "k1", b"k1", 5, key("HS256"), [key("HS256")]], ids=lambda keys: type(keys).__name__
+    "keys",
+    [
+        *(None, [], {}, "k1", b"k1", 5, key("HS256"), [key("HS256")]),
+        *(SimpleNamespace(current=list), SimpleNamespace(missing=list), SimpleNamespace(current=list, missing=5)),
+    ],
+    ids=lambda keys: type(keys).__name__,
 )
 def test_what_is_no_source_of_keys_is_refused_when_the_verifier_is_built(keys: Any) -> None:
     with pytest.raises(ConfigurationError):
