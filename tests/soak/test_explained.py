@@ -18,7 +18,9 @@ def lines_of(function: str) -> list[str]:
     text = (SOURCE / package / f"{module}.py").read_text()
     node: ast.AST = ast.parse(text)
     for name in names:
-        node = next(each for each in ast.iter_child_nodes(node) if getattr(each, "name", None) == name)
+        node = [each for each in ast.iter_child_nodes(node) if getattr(each, "name", None) == name][
+            -1
+        ]  # after overloads
     return [line.strip() for line in (ast.get_source_segment(text, node) or "").splitlines()]
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from admit import ACCESS, PLAIN, Claims, ConfigurationError, Key, KeySet, Kind, Unchecked, Verifier, peek
@@ -805,6 +806,62 @@ def test_a_missing_key_is_looked_for_once_and_then_believed() -> None:
     assert subject.verify(forge()).kid == KID
     assert subject.verify(forge()).kid == KID
     assert looked == [KID]
+
+
+class Fickle:
+    """Finds a key that is not among its own, and later does not."""
+
+    status: Any = None
+
+    def __init__(self) -> None:
+        self.keys = KeySet([Key.generate("HS256", kid="old")])
+        self.found = KeySet([key("HS256")])
+
+    def current(self) -> KeySet:
+        return self.keys
+
+    def missing(self, kid: str | None) -> KeySet:
+        return self.found
+
+
+@pytest.mark.parametrize("cache", [0, 10])
+def test_a_key_that_was_found_once_is_not_remembered_among_those_that_lack_it(cache: int) -> None:
+    source = Fickle()
+    subject = Verifier(source, issuer=ISSUER, audience=AUDIENCE, clock=lambda: NOW, cache=cache)
+    token = forge()
+    assert subject.verify(token).kid == KID
+    source.found = source.keys
+    for status, words in ((None, "but 'old'$"), ("5 s old", "but 'old'; 5 s old$")):
+        source.status = status
+        with pytest.raises(UnknownKey, match=words):
+            subject.verify(token)
+
+
+class Particular(msgspec.Struct, frozen=True):
+    tenant: str
+    level: int = 0
+
+    def __post_init__(self) -> None:
+        if self.level == 7:
+            raise KeyError(self.tenant)
+        if self.level == 8:
+            raise WrongAudience("not for this level")
+
+
+@pytest.mark.parametrize(
+    ("further", "error", "words"),
+    [
+        ({"level": "hush"}, InvalidClaim, "do not fit Particular at '`\\$.level`'$"),
+        ({"level": 7}, InvalidClaim, r"do not fit Particular \(KeyError\)$"),
+        ({"level": 8}, WrongAudience, "not for this level"),
+    ],
+)
+def test_a_type_of_the_callers_refuses_claims_in_its_own_way(
+    further: dict[str, object], error: type[InvalidToken], words: str
+) -> None:
+    with pytest.raises(error, match=words) as caught:
+        verifier(extra=Particular).verify(forge(claims(tenant="hush", **further)))
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize("answer", [True, False, 0, "no"])
