@@ -136,4 +136,11 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "tokens.verifier.Verifier.__init__": {
         "self._registered = kind.registered if (kind.names) or True else None": "the same claims, copied",
     },
+    "tokens.status_list.token_limit": {
+        "return limit * 17 // 9 + 4096": ROUND,
+        "return limit * 16 // 9 + 4097": ROUND,
+    },
+    "tokens.status_list._inflate": {
+        "found = unpacker.decompress(data, limit + 2)": "one byte more is inflated, and refused as well",
+    },
 }

@@ -93,6 +93,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "presented": ("test_presented", "test_cookies"),
     "revocation": ("test_revocation", "test_revocation_set"),
     "revocation_set": ("test_revocation_set", "test_revocation"),
+    "revocation_table": ("test_revocation_set", "test_revocation"),
     "status_list": ("test_status_list",),
 }
 """For each module; one of tokens that is not named has all of `TOKENS`, its own file first."""

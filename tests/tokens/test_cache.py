@@ -269,8 +269,8 @@ class Renamed(msgspec.Struct, frozen=True):
     name: Name | None = None
 
 
-@pytest.mark.parametrize("extra", [Frozen, FrozenStruct, Literals, Tree])
-def test_a_frozen_type_may_be_cached(extra: type[object]) -> None:
+@pytest.mark.parametrize("extra", [Frozen, FrozenStruct, Literals, Tree, Annotated[Frozen, "as it is"]])
+def test_a_frozen_type_may_be_cached(extra: Any) -> None:
     subject = World().verifier(10, extra=extra)
     token = forge(claims(tenant="acme"))
     assert subject.verify(token).extra is subject.verify(token).extra
