@@ -31,7 +31,7 @@ from tests.soak.explained import EXPLAINED
 
 ROOT: Final = Path(__file__).parents[2]
 TREE: Final = ROOT / "mutants"
-SECONDS: Final = 120
+SECONDS: Final = 240
 CPU_SECONDS: Final = 30
 NOTICED: Final = (1, 3, -signal.SIGALRM, -signal.SIGPROF, -signal.SIGSEGV)
 """Exit codes: a test failed, none could run, it took too long, it crashed."""
@@ -49,6 +49,7 @@ WORDS: Final = (
     "anything_at_all",
     "whatever_the_signer",
     "every_point",
+    "eight_bytes",
     "RS384",
     "RS512",
     "PS384",
