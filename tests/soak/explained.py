@@ -13,6 +13,7 @@ DECODED: Final = "the alphabet and the exact size are looked at once more when i
 SPEED: Final = (
     "how many threads share the work, which test_batch looks at by a test with threads; the answers are the same"
 )
+SAVED: Final = "marks that save looking into the tables, which decide"
 
 EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "jose.agreement._party": {
@@ -142,5 +143,21 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     },
     "tokens.status_list._inflate": {
         "found = unpacker.decompress(data, limit + 2)": "one byte more is inflated, and refused as well",
+    },
+    "tokens.revocation_set.RevocationSet.__init__": {
+        "self._ends = dict.fromkeys(KINDS, +1)  # the minute in which the last entry of each kind ends": SAVED,
+        "self._ends = dict.fromkeys(KINDS, -2)  # the minute in which the last entry of each kind ends": SAVED,
+    },
+    "tokens.revocation_set.RevocationSet.check": {
+        "and bits >> (check & 7) | 1": SAVED,
+        "if (bits := marks[check >> 15]) or bits >> (check & 7) & 1:": SAVED,
+        "if (bits := marks[check >> 15]) and bits >> (check & 7) | 1:": SAVED,
+    },
+    "tokens.revocation_set.RevocationSet.judge": {
+        "if kept:": SAVED,
+        'without force_setattr(claims, "_passed", passed)': SAVED,
+    },
+    "tokens.revocation_set.RevocationSet.cuts_off_key": {
+        'return bool(self._map[check >> 15] >> (check & 7) | 1) and self._others.epoch("kid", kid, check) is not None': SAVED,
     },
 }
