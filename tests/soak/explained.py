@@ -160,4 +160,7 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "tokens.revocation_set.RevocationSet.cuts_off_key": {
         'return bool(self._map[check >> 15] >> (check & 7) | 1) and self._others.epoch("kid", kid, check) is not None': SAVED,
     },
+    "tokens.revocation_set.RevocationSet.purge": {
+        "later = minute - _SPAN if minute >= 2 * _SPAN else 0": "minutes are counted anew a minute sooner",
+    },
 }

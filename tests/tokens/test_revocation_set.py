@@ -97,6 +97,27 @@ def test_a_set_that_is_kept_for_years_forgets_what_ends_as_it_did_on_its_first_d
     assert not refused(cut, "sub", "for ever", 3)
 
 
+def test_a_clock_that_goes_back_makes_a_set_forget_nothing_before_its_end() -> None:
+    day = 86_400
+    ends = {"now": NOW, "long ago": NOW - 20 * day, "far": NOW + 30 * day}
+    cut = RevocationSet([entry("sid", value, exp) for value, exp in ends.items()])
+    for back in (30, 11, 5, 0):
+        cut.purge(NOW - back * day)
+        assert all(refused(cut, "sid", value) for value, exp in ends.items() if exp >= NOW - back * day)
+    assert len(cut) == 2
+
+
+def test_what_ends_in_two_weeks_is_forgotten_then_however_old_the_set_is() -> None:
+    cut, later = RevocationSet([entry("sid", "first", NOW)]), NOW + 20 * 86_400
+    cut.purge(later)
+    assert len(cut) == 0
+    cut.apply([entry("sid", "s", later + 15 * 86_400)])
+    cut.purge(later + 15 * 86_400)
+    assert refused(cut, "sid", "s")
+    cut.purge(later + 15 * 86_400 + 120)
+    assert len(cut) == 0
+
+
 def test_an_epoch_too_great_to_be_counted_cuts_off_every_token_of_the_subject() -> None:
     cut = RevocationSet([entry("sub", "alice", NOW, 2**32 + 7)])
     assert refused(cut, "sub", "alice", 2**32 + 6)
