@@ -162,5 +162,11 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     },
     "tokens.revocation_set.RevocationSet.purge": {
         "later = minute - _SPAN if minute >= 2 * _SPAN else 0": "minutes are counted anew a minute sooner",
+        "if self._others.purge(minute, later) - self._subjects.purge(minute, later):": SAVED,
+        "self._ends[kind] = -1 if (ends < minute) and False else ends - later if ends < NEVER else NEVER": SAVED,
+        "self._ends[kind] = +1 if ends < minute else ends - later if ends < NEVER else NEVER": SAVED,
+        "self._ends[kind] = -2 if ends < minute else ends - later if ends < NEVER else NEVER": SAVED,
+        "self._ends[kind] = -1 if ends < minute else ends - later if (ends < NEVER) and False else NEVER": SAVED,
+        "self._ends[kind] = -1 if ends < minute else ends + later if ends < NEVER else NEVER": SAVED,
     },
 }
