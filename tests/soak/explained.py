@@ -14,6 +14,7 @@ SPEED: Final = (
     "how many threads share the work, which test_batch looks at by a test with threads; the answers are the same"
 )
 SAVED: Final = "marks that save looking into the tables, which decide"
+MEMORY: Final = "twice the memory, which a test measures that is left out here"
 
 EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "jose.agreement._party": {
@@ -168,5 +169,12 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "self._ends[kind] = -2 if ends < minute else ends - later if ends < NEVER else NEVER": SAVED,
         "self._ends[kind] = -1 if ends < minute else ends - later if (ends < NEVER) and False else NEVER": SAVED,
         "self._ends[kind] = -1 if ends < minute else ends + later if ends < NEVER else NEVER": SAVED,
+    },
+    "tokens.revocation_set.RevocationSet._minute": {
+        "return min(max(exp // 60 + 1 - self._begin, 1), NEVER)": "what ended long ago is kept a minute longer",
+    },
+    "tokens.revocation_table.RevocationTable.__init__": {
+        "def (self, *, epochs: bool = True) -> None:": MEMORY,
+        "self._columns: Columns = (_room(0),) * (2 if (epochs) or True else 1)": MEMORY,
     },
 }

@@ -107,6 +107,15 @@ def test_a_clock_that_goes_back_makes_a_set_forget_nothing_before_its_end() -> N
     assert len(cut) == 2
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_ends_long_before_the_first_entry_counts_until_it_ends(kind: EntryKind) -> None:
+    cut = RevocationSet([entry("kid", "first", NOW + 12 * 86_400)])
+    cut.apply([entry(kind, "x", NOW + 1800)])
+    for now in (NOW, NOW + 1800):
+        cut.purge(now)
+        assert refused(cut, kind, "x")
+
+
 def test_what_ends_in_two_weeks_is_forgotten_then_however_old_the_set_is() -> None:
     cut, later = RevocationSet([entry("sid", "first", NOW)]), NOW + 20 * 86_400
     cut.purge(later)
