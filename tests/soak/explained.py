@@ -15,6 +15,7 @@ SPEED: Final = (
 )
 SAVED: Final = "marks that save looking into the tables, which decide"
 MEMORY: Final = "twice the memory, which a test measures that is left out here"
+UNUSED: Final = "where there are no epochs, nobody looks at this number"
 
 EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "jose.agreement._party": {
@@ -176,5 +177,16 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "tokens.revocation_table.RevocationTable.__init__": {
         "def (self, *, epochs: bool = True) -> None:": MEMORY,
         "self._columns: Columns = (_room(0),) * (2 if (epochs) or True else 1)": MEMORY,
+        "self._columns: Columns = (_room(0),) * (2 if epochs else 2)": MEMORY,
+    },
+    "tokens.revocation_table.RevocationTable.epoch": {
+        "return None if found is None else 1 if len(columns) == 1 else columns[1][found] & MOST_EPOCH": UNUSED,
+    },
+    "tokens.revocation_table.RevocationTable.add": {
+        "held = _place(hashed), _more(hashed) if (wide) or True else 0": "two values of the same 48 bits are held twice",
+        "held = _place(hashed), _more(hashed) if wide else 1": UNUSED,
+        "pieces.sort(key=lambda piece: piece[:3])": "of two new ones for one place either may be first",
+        "ends, highest = newest.get(held, (1, 0))": "what ended long ago is kept a minute longer",
+        "epoch = max(epoch, columns[1][found] & MOST_EPOCH) if wide else 1": UNUSED,
     },
 }

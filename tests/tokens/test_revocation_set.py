@@ -6,6 +6,7 @@ import gc
 import hashlib
 import threading
 import tracemalloc
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -171,6 +172,18 @@ def test_subjects_are_told_apart_by_their_whole_digest(at: int) -> None:
         assert len(cut) == 2
         assert refused(cut, "sub", "alice", 2)
         assert not refused(cut, "sub", "alice", 3)
+
+
+def test_subjects_that_share_a_place_are_added_beside_each_other_in_one_page() -> None:
+    others = []
+    for at, mask in product(range(6, 12), (1, 2, 4, 8)):
+        hashed = bytearray(digest("sub", "alice"))
+        hashed[at] ^= mask
+        others.append(Entry("sub", b64url_encode(bytes(hashed)).decode(), 1, None, 9))
+    cut = RevocationSet([entry("sub", "alice", None, 3)])
+    cut.apply([*others, entry("sub", "alice", None, 4)])
+    assert len(cut) == 1 + len(others)
+    assert (refused(cut, "sub", "alice", 3), refused(cut, "sub", "alice", 4)) == (True, False)
 
 
 def test_what_stays_is_still_found_after_what_ended_has_gone() -> None:

@@ -84,7 +84,7 @@ class RevocationTable:
             pieces.sort(key=lambda piece: piece[:2])
             self._columns = tuple(_merged(column, pieces, which, grown) for which, column in enumerate(columns))
 
-    def purge(self, now: int, later: int = 0) -> int:
+    def purge(self, now: int, later: int) -> int:
         """Remove what ended before the minute `now`, then count minutes from `later` further on. How many were removed."""
         columns = self._columns
         entries = columns[0]
