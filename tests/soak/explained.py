@@ -189,4 +189,7 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "ends, highest = newest.get(held, (1, 0))": "what ended long ago is kept a minute longer",
         "epoch = max(epoch, columns[1][found] & MOST_EPOCH) if wide else 1": UNUSED,
     },
+    "tokens.revocation_table.RevocationTable.purge": {
+        "if alive <= len(entries) or later:": "a copy of what stays as it is",
+    },
 }
