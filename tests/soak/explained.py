@@ -151,7 +151,9 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "self._ends = dict.fromkeys(KINDS, -2)  # the minute in which the last entry of each kind ends": SAVED,
     },
     "tokens.revocation_set.RevocationSet.check": {
-        "and bits >> (check & 7) | 1": SAVED,
+        'if (bits := marks[check >> 15]) and bits >> (check & 7) | 1 and others.holds("sid", value, check):': SAVED,
+        'if (bits := marks[check >> 15]) and bits >> (check & 7) | 1 and others.holds("jti", value, check):': SAVED,
+        'if (bits := marks[check >> 15]) and bits >> (check & 7) | 1 and others.holds("client", value, check):': SAVED,
         "if (bits := marks[check >> 15]) or bits >> (check & 7) & 1:": SAVED,
         "if (bits := marks[check >> 15]) and bits >> (check & 7) | 1:": SAVED,
     },
