@@ -212,7 +212,7 @@ def test_two_tokens_that_share_a_jti_are_two_tokens() -> None:
 
 
 def test_a_reader_never_misses_an_entry_beside_others_that_come_and_go() -> None:
-    # All in one bucket with the one that is looked for, so that it moves about in its array the whole time.
+    # Their numbers are near the one that is looked for, so that it stands elsewhere in every table that takes the place of one.
     wanted = digest("sid", "wanted")
     cut = RevocationSet([entry("sid", "wanted", None)])
     ended = threading.Event()
