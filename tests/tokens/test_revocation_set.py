@@ -186,6 +186,18 @@ def test_subjects_that_share_a_place_are_added_beside_each_other_in_one_page() -
     assert (refused(cut, "sub", "alice", 3), refused(cut, "sub", "alice", 4)) == (True, False)
 
 
+def test_thousands_of_entries_are_merged_and_removed_page_by_page() -> None:
+    names = [f"s{number}" for number in range(4500)]
+    cut = RevocationSet([entry("sid", name, NOW) for name in names[::2]])
+    cut.apply([entry("sid", name, NOW + 900) for name in names])
+    cut.apply([entry("sid", name, NOW + 9000) for name in names[::3]])
+    assert len(cut) == len(names)
+    cut.purge(NOW + 1200)
+    assert len(cut) == len(names[::3])
+    assert all(refused(cut, "sid", name) for name in names[::3])
+    assert not any(refused(cut, "sid", name) for name in names[1::3])
+
+
 def test_what_stays_is_still_found_after_what_ended_has_gone() -> None:
     cut = RevocationSet([entry("sid", "ended", NOW), entry("sid", "stays", NOW + 9_000), entry("kid", "k", None)])
     cut.purge(NOW + 600)
