@@ -69,6 +69,22 @@ def test_two_tabs_list_what_there_is(name: str, tmp_path: Path) -> None:
         typed("jwt admin \t\t", r"(?s)(?=.*sessions)(?=.*audit)(?=.*users)")
 
 
+@pytest.mark.parametrize("name", SHELLS)
+def test_the_tab_key_completes_the_names_of_files(name: str, tmp_path: Path) -> None:
+    for file in ("orders.jwk", "folder/token.txt"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("x")
+    with shell(name, tmp_path) as typed:
+        typed("jwt verify --key ord\t", r"jwt verify --key orders\.jwk ")
+        typed("\x15jwt key show ord\t", r"jwt key show orders\.jwk ")
+        typed("\x15jwt serve --tls-cert fold\t", r"jwt serve --tls-cert folder/")
+        typed("\x15jwt decode @ord\t", r"jwt decode @orders\.jwk ")
+        typed("\x15jwt decode @folder/t\t", r"jwt decode @folder/token\.txt ")
+        typed("\x15jwt decode @fol\t", r"jwt decode @fol\W*der/")  # a bell in between
+        typed("\x15jwt sign --claims @ord\t", r"jwt sign --claims @orders\.jwk ")
+        typed("\x15jwt decode @\t\t", r"(?s)folder.*orders\.jwk")
+
+
 def test_a_shell_that_is_not_known_is_refused(tmp_path: Path) -> None:
     with shell("bash", tmp_path) as typed:
         typed("jwt completion tcsh; echo code=$?\n", r"code=2")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.files import FILE
 from admit.cli.group import Group
 from admit.cli.input import read_bytes
 from admit.cli.output import for_people, json_option, note, print_json, print_sections, safe
@@ -47,7 +48,9 @@ def clients() -> None:
 )
 @click.option("--scope", "scopes", metavar="SCOPE", multiple=True, help="what its tokens may allow, again for more")
 @click.option("--public", is_flag=True, help="it cannot keep a secret: a browser, a mobile application")
-@click.option("--jwks", metavar="FILE", help="its public keys, a JWK Set or one JWK, in place of a secret; - for stdin")
+@click.option(
+    "--jwks", metavar="FILE", type=FILE, help="its public keys, a JWK Set or one JWK, in place of a secret; - for stdin"
+)
 @where
 @json_option
 def add_client(
@@ -123,7 +126,7 @@ def rotate_secret(name: str, overlap: str, as_json: bool, config: Path | None, *
 
 @clients.command("set-keys")
 @click.argument("name")
-@click.argument("file")
+@click.argument("file", type=FILE)
 @where
 def set_keys(name: str, file: str, config: Path | None, **flags: Any) -> None:
     """Replace NAME's public keys by those in FILE, a JWK Set or one JWK; - for stdin.

@@ -103,8 +103,11 @@ def invoke(arguments: list[str], name: str) -> int:
     """Run one command line, and answer its exit code. Errors that are meant for people become one line on stderr."""
     asked = os.environ.get(f"_{name.upper()}_COMPLETE")
     if asked:  # a shell asks what could stand at the cursor (see admit.cli.completion)
-        from click.shell_completion import shell_complete
+        from click.shell_completion import add_completion_class, shell_complete
 
+        from admit.cli.bash import Bash
+
+        add_completion_class(Bash)
         return shell_complete(jwt, {}, name, f"_{name.upper()}_COMPLETE", asked)
     try:
         # Not click's own main: it would end a closed pipe with 1.

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from admit.cli.exits import Stop
+from admit.cli.files import FILE
 from admit.cli.input import read_bytes, read_token, token_argument
 from admit.cli.keyfile import KeyOptions, key_options
 from admit.cli.output import note
@@ -28,7 +29,7 @@ _LARGEST: Final = 256 * 1024  # bytes: what is larger is a file, and no token
     metavar="ENC",
     help=f"How the content is encrypted: {', '.join(CONTENT_ENCRYPTION)}.  [default: A256GCM]",
 )
-@click.option("--raw", metavar="FILE", help="Encrypt the bytes of a file instead of a token; - for stdin.")
+@click.option("--raw", metavar="FILE", type=FILE, help="Encrypt the bytes of a file instead of a token; - for stdin.")
 @click.option("-q", "--quiet", is_flag=True, help="No remark on stderr.")
 def encrypt(token: tuple[str, ...], keys: KeyOptions, enc: str | None, raw: str | None, quiet: bool) -> None:
     """Encrypt a signed token to its receiver's public key, or with a shared secret, and write it to stdout (RFC 7516).

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.files import AT_FILE
 from admit.cli.output import note
 
 MAX_INPUT: Final = 1024 * 1024  # a token has kilobytes, a key set hundreds of them; a log belongs elsewhere
@@ -21,7 +22,7 @@ _SCHEME: Final = re.compile(r"\b(?:bearer|dpop)\s+([^\s\"'`,;]+)", re.IGNORECASE
 _PASTED: Final = re.compile(r"curl\s|https?://|[A-Za-z][\w-]*=", re.IGNORECASE)
 _INSIDE: Final = re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]*(?:\.[\w-]*){0,3}", re.ASCII)
 
-token_argument = click.argument("token", nargs=-1, metavar="[TOKEN | @FILE | env:NAME | -]")
+token_argument = click.argument("token", nargs=-1, metavar="[TOKEN | @FILE | env:NAME | -]", type=AT_FILE)
 
 
 def read_token(words: tuple[str, ...]) -> str:

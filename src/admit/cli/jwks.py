@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from admit.cli.exits import Exit
+from admit.cli.files import FILE
 from admit.cli.group import CONTEXT, Group
 from admit.cli.jwks_server import serve_keys
 from admit.cli.keyfile import alg_option, read_keys
@@ -20,7 +21,7 @@ from admit.remote.fetch import Fetcher
 from admit.remote.jwks import ALGORITHMS
 from admit.remote.metadata import fetch_metadata
 
-source_argument: Final = click.argument("source", metavar="URL | FILE | -")
+source_argument: Final = click.argument("source", metavar="URL | FILE | -", type=FILE)
 
 
 @click.group(cls=Group, context_settings=CONTEXT)
@@ -32,7 +33,7 @@ def jwks() -> None:
 @click.argument("url")
 @click.option("--issuer", "by_issuer", is_flag=True, help="URL is an issuer: find its keys in its metadata.")
 @alg_option
-@click.option("--out", metavar="FILE", help="Write them to a file instead of stdout.")
+@click.option("--out", metavar="FILE", type=FILE, help="Write them to a file instead of stdout.")
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 def fetch(url: str, by_issuer: bool, alg: str | None, out: str | None, force: bool) -> None:
     """Fetch the public keys at URL, and write those that can be used as a JWK Set.
@@ -70,8 +71,8 @@ def show(source: str, as_json: bool) -> None:
 
 
 @jwks.command()
-@click.argument("old", metavar="OLD")
-@click.argument("new", metavar="NEW")
+@click.argument("old", metavar="OLD", type=FILE)
+@click.argument("new", metavar="NEW", type=FILE)
 @json_option
 def diff(old: str, new: str, as_json: bool) -> int:
     """Compare two sets of keys, each a URL or a file; ends with 18 where they differ.
@@ -96,7 +97,7 @@ def diff(old: str, new: str, as_json: bool) -> int:
 
 
 @jwks.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, type=FILE, required=True)
 @alg_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="The port; 0 for any.")

@@ -60,6 +60,7 @@ def serve_keys(keys: Callable[[], dict[str, Any]], host: str, port: int, issuer:
     server.daemon_threads = True
     base = f"http://{host}:{server.server_address[1]}"
     said = {"issuer": issuer or base, "jwks_uri": base + JWKS}
+
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         raise KeyboardInterrupt
 

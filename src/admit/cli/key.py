@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from admit.cli.exits import Stop
+from admit.cli.files import FILE
 from admit.cli.group import CONTEXT, Group
 from admit.cli.input import prompt, read_secret
 from admit.cli.keyfile import alg_option, password_option, read_keys
@@ -19,7 +20,7 @@ from admit.jose.keys import Key
 
 _FORMS: Final = ("jwk", "jwks", "pem", "der")
 
-file_argument = click.argument("file")
+file_argument = click.argument("file", type=FILE)
 force_option = click.option("--force", is_flag=True, help="Replace a file that is there already.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No remark on stderr.")
 
@@ -33,7 +34,7 @@ def key() -> None:
 
 
 @key.command()
-@click.argument("file")
+@click.argument("file", type=FILE)
 @click.option(
     "--alg",
     type=click.Choice([*ALGORITHMS, *KEY_MANAGEMENT]),
@@ -55,7 +56,9 @@ def key() -> None:
     "--to", "form", type=click.Choice(_FORMS), help="How to write it.  [default: by the file's ending, else jwk]"
 )
 @click.option("--encrypt", is_flag=True, help="Ask for a password, and encrypt the PEM or DER with it.")
-@click.option("--password-file", metavar="FILE", help="Encrypt the PEM or DER with the password in this file.")
+@click.option(
+    "--password-file", metavar="FILE", type=FILE, help="Encrypt the PEM or DER with the password in this file."
+)
 @force_option
 @quiet_option
 def generate(
@@ -92,7 +95,7 @@ def generate(
 @alg_option
 @password_option
 @click.option("--to", "form", type=click.Choice(_FORMS), help="How to write it.  [default: jwk; jwks for a set]")
-@click.option("--out", metavar="FILE", default="-", help="Where to.  [default: stdout]")
+@click.option("--out", metavar="FILE", type=FILE, default="-", help="Where to.  [default: stdout]")
 @force_option
 def public(file: str, alg: str | None, password_file: str | None, form: str | None, out: str, force: bool) -> None:
     """Write the public half of the keys in FILE."""
@@ -131,7 +134,7 @@ def show(file: str, alg: str | None, password_file: str | None, private: bool, a
 
 @key.command()
 @file_argument
-@click.argument("out")
+@click.argument("out", type=FILE)
 @alg_option
 @password_option
 @click.option(

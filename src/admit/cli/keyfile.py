@@ -12,6 +12,7 @@ import click
 
 from admit import clock
 from admit.cli.exits import Stop
+from admit.cli.files import FILE
 from admit.cli.input import prompt, read_bytes, read_secret
 from admit.errors import AdmitError, InvalidKey, MalformedToken, UnknownKey, shown
 from admit.jose.algorithms import ALGORITHMS
@@ -108,7 +109,7 @@ def _alg_option(*names: str) -> Callable[[F], F]:
 
 alg_option: Final = _alg_option(*ALGS["sig"], *ALGS["enc"])
 password_option = click.option(
-    "--password-file", metavar="FILE", help="The password of an encrypted PEM file; else it is asked for."
+    "--password-file", metavar="FILE", type=FILE, help="The password of an encrypted PEM file; else it is asked for."
 )
 
 
@@ -124,10 +125,15 @@ def key_options(use: Use) -> Callable[[F], F]:
         for option in reversed(
             (
                 click.option(
-                    "--key", "files", multiple=True, metavar="FILE", help="A key: PEM, JWK or JWK Set; - for stdin."
+                    "--key",
+                    "files",
+                    multiple=True,
+                    metavar="FILE",
+                    type=FILE,
+                    help="A key: PEM, JWK or JWK Set; - for stdin.",
                 ),
                 _alg_option(*ALGS[use]),
-                click.option("--secret-file", metavar="FILE", help=f"{_SECRETS[use]}, in a file."),
+                click.option("--secret-file", metavar="FILE", type=FILE, help=f"{_SECRETS[use]}, in a file."),
                 click.option("--secret-env", metavar="NAME", help="A shared secret, in an environment variable."),
                 click.option("--secret-prompt", is_flag=True, help="Ask for the shared secret at the terminal."),
                 password_option,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.files import FILE
 from admit.cli.input import read_bytes, token_argument
 from admit.cli.output import for_people, json_option, note, paint, print_json, safe
 from admit.cli.reading import read
@@ -33,7 +34,7 @@ _AT_ONCE: Final = 20_000  # guesses between two steps of the progress bar
 @click.command()
 @token_argument
 @scan_option("Look at every token in a file or log; - is stdin.")
-@click.option("--wordlist", metavar="FILE", help="Also try each line of this file as the HMAC secret.")
+@click.option("--wordlist", metavar="FILE", type=FILE, help="Also try each line of this file as the HMAC secret.")
 @click.option("--no-guess", is_flag=True, help="Do not try common secrets.")
 @click.option("--ignore", "ignored", multiple=True, metavar="RULE", help="Leave a rule out; may be repeated.")
 @click.option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from admit.cli.exits import Stop
+from admit.cli.files import FILE
 from admit.cli.input import read_token
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Found(NamedTuple):
 
 def scan_option(help: str) -> Callable[[Any], Any]:  # noqa: A002
     """Add --scan; the command gets its files as `logs`."""
-    return click.option("--scan", "logs", multiple=True, metavar="FILE", help=help)
+    return click.option("--scan", "logs", multiple=True, metavar="FILE", type=FILE, help=help)
 
 
 def tokens_given(token: tuple[str, ...], files: tuple[str, ...]) -> Iterator[Found]:

@@ -12,6 +12,7 @@ import click
 from sqlalchemy.engine import make_url
 
 from admit.cli.exits import Exit, Stop
+from admit.cli.files import FILE
 from admit.cli.output import stopped
 from admit.server.run import CannotServe, check, open_service, run
 from admit.server.settings import HELP, PREFIX, Settings, is_list, load, names
@@ -26,6 +27,7 @@ _EXITS: Final = {
     "database": Exit.DATABASE,
     "master key": Exit.MASTER_KEY,
 }
+_FILES: Final = frozenset(("data", "master_key_file", "tls_cert", "tls_key"))  # which the Tab key completes
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -34,11 +36,12 @@ def settings_options(*wanted: str) -> Callable[[F], F]:
 
     def decorate(command: F) -> F:
         for name in reversed(wanted):
-            several = is_list(name)
+            several, kind = is_list(name), FILE if name in _FILES else None
             help_ = HELP[name] + (", again for more" if several else "") + f" [{PREFIX}{name.upper()}]"
-            command = click.option(f"--{name.replace('_', '-')}", name, multiple=several, default=None, help=help_)(
-                command
+            option = click.option(
+                f"--{name.replace('_', '-')}", name, multiple=several, default=None, help=help_, type=kind
             )
+            command = option(command)
         return click.option(
             "--config", type=click.Path(path_type=Path), help=f"a TOML file of settings [{PREFIX}CONFIG]"
         )(command)

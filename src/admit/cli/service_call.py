@@ -10,6 +10,7 @@ import httpx2
 
 from admit import __version__
 from admit.cli.exits import Exit, Stop
+from admit.cli.files import FILE
 from admit.cli.input import read_secret
 from admit.cli.output import safe
 from admit.remote.fetch import is_loopback
@@ -64,7 +65,9 @@ def client_options(command: Any) -> Any:
     for option in (
         click.option("--client-secret-prompt", "secret_prompt", is_flag=True, help="Ask for the client's secret."),
         click.option("--client-secret-env", "secret_env", metavar="NAME", help="It, in an environment variable."),
-        click.option("--client-secret-file", "secret_file", metavar="FILE", help="The client's secret, in a file."),
+        click.option(
+            "--client-secret-file", "secret_file", metavar="FILE", type=FILE, help="The client's secret, in a file."
+        ),
         click.option("--client-id", metavar="ID", help="The client that asks."),
     ):
         command = option(command)

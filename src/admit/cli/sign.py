@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from admit.cli.exits import Stop
+from admit.cli.files import AT_FILE
 from admit.cli.input import read_bytes
 from admit.cli.keyfile import KeyOptions, key_options
 from admit.cli.output import note
@@ -27,7 +28,7 @@ _KINDS: Final = {kind.name: kind for kind in (PLAIN, ACCESS)}
 @click.option("--aud", "--audience", "audiences", multiple=True, metavar="AUDIENCE", help="For whom; may be repeated.")
 @click.option("--client-id", metavar="ID", help="The client it is issued to; access tokens need it.")
 @click.option("--scope", metavar="SCOPES", help="The scopes, with spaces between them.")
-@click.option("--claims", metavar="JSON | @FILE | -", help="Further claims, as a JSON object.")
+@click.option("--claims", metavar="JSON | @FILE | -", type=AT_FILE, help="Further claims, as a JSON object.")
 @click.option(
     "--kind", type=click.Choice(list(_KINDS)), default=PLAIN.name, show_default=True, help="What kind of token."
 )

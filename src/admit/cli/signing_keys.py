@@ -12,6 +12,7 @@ import click
 
 from admit import clock
 from admit.cli.exits import Stop
+from admit.cli.files import FILE
 from admit.cli.group import Group
 from admit.cli.key_timeline import timeline
 from admit.cli.keyfile import alg_option, password_option, read_keys
@@ -79,7 +80,7 @@ def rotate_keys(alg: str | None, force: bool, as_json: bool, config: Path | None
 
 
 @keys.command("import")
-@click.argument("file")
+@click.argument("file", type=FILE)
 @alg_option
 @password_option
 @click.option("--kid", metavar="KID", help="The kid under which verifiers know it, where the file does not say.")
