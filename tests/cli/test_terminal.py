@@ -93,6 +93,21 @@ def test_a_token_is_asked_for_where_none_is_given(token: str) -> None:
     assert plain(shown).endswith("\nalice\n")
 
 
+def test_a_pasted_token_may_be_longer_than_a_line_of_the_terminal() -> None:
+    claims = {"groups": [f"group {number}" for number in range(400)]}
+    token = Signer(Key.generate("ML-DSA-65"), issuer="me", kind=PLAIN).sign(sub="alice", claims=claims)
+    assert len(token) > 8192
+    code, shown = in_terminal(["decode", "--field", "sub"], {"press Enter": f"{token}\n"})
+    assert (code, plain(shown).endswith("\nalice\n")) == (0, True), shown[-300:]
+
+
+def test_what_is_typed_can_be_taken_back_and_ended_with_ctrl_d(token: str) -> None:
+    code, shown = in_terminal(["decode", "--field", "sub"], {"press Enter": f"{token}xy\x7f\x7f\x04"})
+    assert (code, plain(shown).endswith("\nalice\n")) == (0, True), shown
+    code, shown = in_terminal(["decode"], {"press Enter": "\x04"})
+    assert (code, "no token: stdin is empty" in shown) == (2, True), shown
+
+
 def test_a_secret_is_asked_for_and_never_shown() -> None:
     secret = "correct horse battery staple, twice over"
     token = Signer(Key.from_secret(secret.encode(), "HS256"), issuer="me", audience="x", kind=PLAIN).sign()

@@ -14,6 +14,10 @@ from admit.cli.files import AT_FILE
 from admit.cli.output import note
 
 MAX_INPUT: Final = 1024 * 1024  # a token has kilobytes, a key set hundreds of them; a log belongs elsewhere
+_PIECE: Final = 4096
+_END_OF_INPUT: Final = b"\x04"
+_TAKEN_BACK: Final = 0x7F
+_LINE_ENDS: Final = (b"\n", _END_OF_INPUT)
 _QUOTES: Final = "\"'`"
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ \t]*(.*)", re.DOTALL)
 _SCHEME: Final = re.compile(r"\b(?:bearer|dpop)\s+([^\s\"'`,;]+)", re.IGNORECASE)
@@ -121,7 +125,32 @@ def _stdin_token() -> str:
     if not sys.stdin.isatty():
         return _text(read_bytes("-"))
     note("Paste a token and press Enter:")
-    return _text(sys.stdin.buffer.readline(MAX_INPUT))
+    return _text(_typed_line())
+
+
+def _typed_line() -> bytes:
+    """A line typed at the terminal, however long: one that edits lines itself cuts them at 4,095 bytes."""
+    try:
+        import termios
+    except ModuleNotFoundError:  # Windows
+        return sys.stdin.buffer.readline(MAX_INPUT)
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    raw = termios.tcgetattr(terminal)
+    raw[3] &= ~termios.ICANON  # lflag; Ctrl-C stays a signal
+    line = b""
+    try:
+        termios.tcsetattr(terminal, termios.TCSANOW, raw)
+        while len(line) < MAX_INPUT and not line.endswith(_LINE_ENDS) and (typed := os.read(terminal, _PIECE)):
+            line += typed
+    finally:
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
+    if line.endswith(_END_OF_INPUT):
+        note("")
+    kept = bytearray()
+    for byte in line.rstrip(_END_OF_INPUT):
+        kept[len(kept) - (byte == _TAKEN_BACK) :] = b"" if byte == _TAKEN_BACK else bytes((byte,))
+    return bytes(kept)
 
 
 def _text(data: bytes) -> str:
