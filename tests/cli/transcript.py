@@ -124,7 +124,7 @@ def readable(written: str) -> str:
     text = re.sub(r"\x1b\[([0-9;]*)m", _style, written)
     for pattern, name in VOLATILE:
         text = re.sub(pattern, name, text)
-    text = re.sub(r"\x1b(\[[0-9;?]*[A-Za-z])", r"‹ESC\1›", text).replace("\r", "‹CR›")
+    text = re.sub(r"\x1b(\[[0-9;?]*[A-Za-z])", r"‹ESC\1›", text).replace("\r", "‹CR›").replace("\x03", "‹^C›")
     # Padding: no eye sees it, and no editor keeps it.
     text = re.sub(rf" +((?:{STYLE})*)$", r"\1", text, flags=re.MULTILINE)
     text = re.sub(rf"(?<=‹/›){STYLE}‹/›$", "", text, flags=re.MULTILINE)

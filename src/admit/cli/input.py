@@ -124,23 +124,24 @@ def prompt(what: str, confirm: bool = False) -> str:
 def _stdin_token() -> str:
     if not sys.stdin.isatty():
         return _text(read_bytes("-"))
-    note("Paste a token and press Enter:")
-    return _text(_typed_line())
+    return _text(_typed_line("Paste a token and press Enter:"))
 
 
-def _typed_line() -> bytes:
+def _typed_line(asked: str) -> bytes:
     """A line typed at the terminal, however long: one that edits lines itself cuts them at 4,095 bytes."""
     try:
         import termios
     except ModuleNotFoundError:  # Windows
+        note(asked)
         return sys.stdin.buffer.readline(MAX_INPUT)
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
     raw = termios.tcgetattr(terminal)
-    raw[3] &= ~termios.ICANON  # lflag; Ctrl-C stays a signal
+    raw[3] &= ~(termios.ICANON | termios.ECHOCTL)  # lflag; Ctrl-C stays a signal, and a line end is shown as one
     line = b""
     try:
         termios.tcsetattr(terminal, termios.TCSANOW, raw)
+        note(asked)
         while len(line) < MAX_INPUT and not line.endswith(_LINE_ENDS) and (typed := os.read(terminal, _PIECE)):
             line += typed
     finally:
