@@ -163,10 +163,11 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         'without force_setattr(claims, "_passed", passed)': SAVED,
     },
     "tokens.revocation_set.RevocationSet.cuts_off_key": {
-        'return bool(self._map[check >> 15] >> (check & 7) | 1) and self._others.epoch("kid", kid, check) is not None': SAVED,
+        'return bool(self._map[check >> 15] >> (check & 7) | 1) and self._others.holds("kid", kid, check)': SAVED,
     },
     "tokens.revocation_set.RevocationSet.purge": {
         "later = minute - _SPAN if minute >= 2 * _SPAN else 0": "minutes are counted anew a minute sooner",
+        "without self._look_for()": SAVED,
         "if self._others.purge(minute, later) - self._subjects.purge(minute, later):": SAVED,
         "self._ends[kind] = -1 if (ends < minute) and False else ends - later if ends < NEVER else NEVER": SAVED,
         "self._ends[kind] = +1 if ends < minute else ends - later if ends < NEVER else NEVER": SAVED,
