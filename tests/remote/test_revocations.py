@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -133,6 +134,26 @@ def test_a_feed_older_than_its_limit_means_nothing_is_judged(
     move(15)
     with pytest.raises(RevocationsUnavailable):
         verifier.verify(token)
+
+
+def test_a_verifiers_clock_that_stands_still_keeps_no_old_news_young(issuer: Any, ticker: Any) -> None:
+    with closing(RemoteIssuer(issuer.url, revocations="required", now=ticker, timeout=2.0)) as remote:
+        feed, token = remote.revocations, issuer.token()
+        assert feed is not None
+        remote.verifier(audience="orders").verify(token)
+        stopped = feed._looked
+        keys = KeySet([issuer.key.public()])
+        verifier = Verifier(
+            keys, issuer=issuer.url, audience="orders", revocations=feed, clock=lambda: stopped, cache=10
+        )
+        verifier.verify(token)
+        issuer.answers[FEED] = lambda _: (503, {}, b"")
+        asked = issuer.asked[FEED]
+        until(lambda: issuer.asked[FEED] > asked)
+        ticker.now += 305
+        time.sleep(0.02)
+        with pytest.raises(RevocationsUnavailable):
+            verifier.verify(token)
 
 
 def test_only_its_owner_can_decide_that_an_old_feed_is_accepted(issuer: Any, ticker: Any) -> None:

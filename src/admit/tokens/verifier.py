@@ -60,7 +60,7 @@ class Revocations(Protocol):
 
     One that can ask about a single token has `ask(token, claims)`, too: called where `check` raised
     RevocationsUnavailable, it returns None where the token is good, or raises. One that can judge at less cost by what a
-    verifier knows already has `judge(claims, now, kept)`: it is called in place of `check`, with the verifier's time in seconds
+    verifier knows already has `judge(claims, now, kept)`: it is called in place of `check`, with the system's time in seconds
     since 1970, and whether these very claims passed before and were kept.
     """
 
@@ -169,7 +169,7 @@ class Verifier(Generic[E]):
         self._source, self._clock, self.max_token = keys, clock, max_token
         self._extra = extra
         self._registered = kind.registered if kind.names else None
-        self._revoked = None if revocations is None else _judge(revocations)
+        self._revoked = None if revocations is None else _judge(revocations, clock)
         self._ask: Callable[[str, Claims[Any]], object] | None = getattr(revocations, "ask", None)
         if cache:
             require_immutable(extra) if extra is not None else None
@@ -325,10 +325,14 @@ class Verifier(Generic[E]):
         raise InvalidClaim(f"the claims do not fit {getattr(extra, '__name__', 'extra')}{where}")
 
 
-def _judge(revocations: Revocations) -> Callable[[Claims[Any], float, bool], object]:
-    found: Callable[[Claims[Any], float, bool], object] | None = getattr(revocations, "judge", None)
+def _judge(revocations: Revocations, clock: Clock) -> Callable[[Claims[Any], float, bool], object]:
+    judge: Callable[[Claims[Any], float, bool], object] | None = getattr(revocations, "judge", None)
     check: Callable[[Claims[Any]], object] = revocations.check
-    return found or (lambda claims, _now, _kept: check(claims))
+    if judge is None:
+        return lambda claims, _now, _kept: check(claims)
+    if clock is not system_clock:  # one that stands still must not keep old news young
+        return lambda claims, _now, kept: judge(claims, system_clock(), kept)
+    return judge
 
 
 def _answered() -> RevocationsUnavailable:
