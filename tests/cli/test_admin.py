@@ -55,8 +55,8 @@ def test_a_password_has_no_place_in_argv(data: str) -> None:
 
 
 def test_unknown_users_and_taken_names_are_one_line(data: str) -> None:
-    assert jwt("admin", "users", "disable", "nobody", "--data", data, code=2).count("\n") == 1
     jwt("admin", "users", "add", "frank", "--password-stdin", "--data", data, given=PASSWORD)
+    assert jwt("admin", "users", "disable", "nobody", "--data", data, code=2).count("\n") == 1
     assert (
         jwt("admin", "users", "add", "frank", "--password-stdin", "--data", data, given=PASSWORD, code=25).count("\n")
         == 1
