@@ -183,6 +183,24 @@ def test_a_new_password_needs_the_code_too_whatever_others_guess_at_the_login(
     ]
 
 
+def test_whoever_guesses_codes_elsewhere_delays_no_login_from_home(
+    service: TokenService, app: App, clock: MovableClock
+) -> None:
+    service.login("alice", PASSWORD, otp=app.code(), address="198.51.100.1")
+    clock.forward(30_000)
+    for index in range(3):
+        with pytest.raises(InvalidGrant):
+            service.login("alice", PASSWORD, otp="000000", address=f"192.0.2.{index}")
+    with pytest.raises(TooManyRequests):
+        service.login("alice", PASSWORD, otp=app.code(), address="203.0.113.1")
+    service.login("alice", PASSWORD, otp=app.code(), address="198.51.100.1")
+    for _ in range(3):
+        with pytest.raises(InvalidGrant):
+            service.login("alice", PASSWORD, otp="000000", address="198.51.100.1")
+    with pytest.raises(TooManyRequests):  # at home, too, guesses are counted
+        service.login("alice", PASSWORD, otp=app.code(1), address="198.51.100.1")
+
+
 def test_wrong_codes_for_a_new_password_are_throttled(service: TokenService, app: App, alice: str) -> None:
     for index in range(3):
         with pytest.raises(InvalidGrant):

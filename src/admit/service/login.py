@@ -122,7 +122,7 @@ def login(
         elif held != epoch or totp.required(tx, sub) != second:  # disabling raises the epoch, too
             throttle.given_back(tx, attempt)
             return InvalidGrant("the user was cut off, or changed, while logging in")
-        if second and (refused := second_factor.refusal(tx, core, attempt, sub, otp, "login", who)) is not None:
+        if second and (refused := second_factor.refusal(tx, core, attempt, sub, otp, attempt.place, who)) is not None:
             return refused
         throttle.succeeded(tx, attempt, core.policy.kept)
         sessions.add(tx, row)

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from admit.service.core import Core
     from admit.service.storage import Tx
 
-_REFUSED: Final[dict[throttle.Place, str]] = {"login": "login.failed", "password": "user.password_refused"}
+_REFUSED: Final[dict[throttle.Place, str]] = {
+    "login": "login.failed",
+    "home": "login.failed",
+    "password": "user.password_refused",
+}
 
 
 def refusal(

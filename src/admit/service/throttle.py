@@ -51,8 +51,9 @@ _OVER: Final = 1  # when the next may be tried where a wait was given back
 _RENEWED: Final = milliseconds(timedelta(days=1))  # a known address is written again after that
 _DOUBLINGS: Final = 40
 _SLIPS: Final = 2  # failures that anybody may have, before whoever comes next stands in line with attackers
-Place = Literal["login", "password", "enrolment", "change"]
-"""Where a second factor is asked for, and tries are counted: whoever guesses at the login delays no change of the password."""
+Place = Literal["login", "home", "password", "enrolment", "change"]
+"""Where a second factor is asked for, and tries are counted; `home`: at a login from where the user logged in before. Whoever
+guesses elsewhere delays neither the user's logins from there, nor a change of the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,11 @@ class Attempt:
     marked: bool
     """Whether several failures are held against the address, or the user from anywhere."""
     written: dict[str, Count]
+
+    @property
+    def place(self) -> Place:
+        """Where the login's second factor is counted."""
+        return "home" if self.known.expires_at else "login"
 
     @property
     def line(self) -> Line:
