@@ -70,6 +70,7 @@ def nursery(folder: Path) -> Iterator[Path]:
 def main(address: str) -> None:
     from admit import cli
 
+    _end_with_parent()
     for module in iter_modules(cli.__path__):
         if module.name != "__main__":
             import_module(f"admit.cli.{module.name}")
@@ -88,6 +89,11 @@ def main(address: str) -> None:
             call.close()
 
 
+def _end_with_parent() -> None:
+    with suppress(AttributeError):  # where it is not Linux
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _child(call: socket.socket) -> NoReturn:
     code = 251
     try:
@@ -100,8 +106,7 @@ def _child(call: socket.socket) -> NoReturn:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        with suppress(AttributeError):  # Linux: whatever a test left behind ends with the nursery
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _end_with_parent()  # whatever a test left behind ends with the nursery
         os.setsid()
         if os.isatty(0):
             with suppress(OSError):  # another command of this pipe has it
