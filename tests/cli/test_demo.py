@@ -7,6 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from admit.cli import demo
 
 DEMO = [sys.executable, "-m", "admit.cli", "demo"]
 
@@ -35,3 +40,18 @@ def _text(path: Path) -> str:
         return path.read_bytes().decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def test_a_process_that_had_only_begun_ends_with_an_interrupted_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            begun.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt), demo._process("timeit", "-n1", "-s", "import time", "time.sleep(60)"):
+        pass
+    assert begun[0].returncode is not None

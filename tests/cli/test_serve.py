@@ -214,3 +214,18 @@ def test_a_file_with_a_mistake_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     done = serve("--config", str(path), "--print-config")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_it_serves_although_nobody_reads_where(tmp_path: Path) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "admit.cli", "serve", "--data", str(tmp_path / "d"), "--port", str(port)]
+    with subprocess.Popen(command, stdout=writes, stderr=subprocess.PIPE, text=True) as process:
+        os.close(writes)
+        transport = httpx2.HTTPTransport(retries=10)
+        with httpx2.Client(transport=transport, trust_env=False, timeout=20) as http:
+            assert http.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(20), process.stderr.read() if process.stderr else "") == (0, "")

@@ -284,23 +284,46 @@ def _environment() -> dict[str, str]:
 @contextmanager
 def _process(*module: str) -> Iterator[subprocess.Popen[str]]:
     """A Python process that is gone afterwards, whatever happens."""
-    with subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", *module],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        env=_environment(),
-        process_group=0,  # Ctrl-C is for the demo, which ends what it began
-    ) as process:
+    process: subprocess.Popen[str] | None = None
+    try:
+        with _held():  # interrupted while it begins, it would be nobody's
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", *module],
+                stdout=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                env=_environment(),
+                process_group=0,  # Ctrl-C is for the demo, which ends what it began
+            )
+        yield process
+    finally:
+        if process is not None:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with process:
+        process.terminate()
         try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """Whatever ends the demo waits until this is over."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number)) for number in (signal.SIGINT, *_ENDS)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -52,16 +52,16 @@ def run(arguments: list[str], name: str = "jwt") -> int:
             code = 130
         sys.stdout.flush()
     except BrokenPipeError:
-        _abandon_output()
+        abandon_output()
         return 141
     except OSError as error:  # a full disk, for one
         _say(f"{name}: cannot write the output: {error.strerror}")
-        _abandon_output()
+        abandon_output()
         return 1
     return code
 
 
-def _abandon_output() -> None:
+def abandon_output() -> None:
     """Let the interpreter's own flush at exit succeed: what is left goes nowhere."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from sqlalchemy.engine import make_url
 
+from admit.cli.entry import abandon_output
 from admit.cli.exits import Exit, Stop
 from admit.cli.files import FILE
 from admit.cli.output import stopped
@@ -85,11 +86,12 @@ def serve(config: Path | None, print_config: bool, **flags: Any) -> None:
 
     def announce(issuer: str, url: str) -> None:
         where = {"issuer": issuer, "url": url, "data": str(settings.data), "master_key_file": str(settings.master_key)}
-        if sys.stdout.isatty():
-            click.echo("Admit serves. Ctrl-C stops it.\n" + "\n".join(f"  {k:<16}{v}" for k, v in where.items()))
-        else:
-            click.echo(json.dumps(where))
-        sys.stdout.flush()
+        people = "Admit serves. Ctrl-C stops it.\n" + "\n".join(f"  {k:<16}{v}" for k, v in where.items())
+        try:
+            click.echo(people if sys.stdout.isatty() else json.dumps(where))
+            sys.stdout.flush()
+        except BrokenPipeError:  # nobody reads where; it serves all the same
+            abandon_output()
 
     try:
         check(settings)
