@@ -2,7 +2,7 @@
 # `make test PYTHON=python3.12` uses another interpreter, in an environment of its own; VENV= places it elsewhere.
 
 VENV ?= $(if $(PYTHON),.venv-$(notdir $(PYTHON)),.venv)
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS ?=
 TARGETS ?= b64 json header jws payload jws-json jwe deflate jwe-json jwk key-file
 RUNS ?= 100000
