@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from admit import Cookies, TokenService
 from admit.server.app import create_app
 from admit.server.second_factor import RECENT
+from admit.service.clients import FIRST_PARTY
 from tests.service.conftest import cheap
 
 PASSWORD = "correct horse battery staple"
@@ -177,3 +178,17 @@ def test_somebody_without_one_has_none_to_take_away(alice: Alice) -> None:
     for path in ("/recovery-codes", "/remove"):
         refused = alice.ask(path, otp="123456")
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
+
+
+def test_a_token_that_does_not_say_when_its_user_logged_in_changes_nothing(alice: Alice) -> None:
+    now = int(alice.now * 1000)
+    claims = {"sid": "s", "epoch": 0}
+    token, _ = alice.service._core.sign(
+        now=now, sub=alice.sub, client_id=FIRST_PARTY, audience=ISSUER, scope="", ends_at=now + 60_000, claims=claims
+    )
+    alice.headers = {"Authorization": f"Bearer {token}"}
+    assert alice.http.get("/second-factor", headers=alice.headers).status_code == 200
+    for path in CHANGES:
+        answer = alice.ask(path, otp="000000")
+        assert answer.status_code == 401, path
+        assert f'max_age="{RECENT}"' in answer.headers["www-authenticate"]

@@ -6,7 +6,7 @@ without a code of it, none to take one away.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio import to_thread
 from starlette.responses import Response
@@ -17,10 +17,13 @@ from admit.server.errors import NO_STORE, answer
 from admit.server.parsing import RefusedRequest, read_body
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.requests import Request
 
     from admit.server.endpoint import Context
 
+T = TypeVar("T")
 RECENT: Final = 300
 """Seconds that the login may be ago (RFC 9470)."""
 
@@ -34,42 +37,41 @@ async def show(context: Context, request: Request) -> Response:
 async def begin(context: Context, request: Request) -> Response:
     """A fresh seed, as a URI and as a picture of it for the authenticator app; nothing is asked for until it is confirmed."""
     sub = await _recent(context, request)
-    try:
-        enrolment = await context.calls.totp.enrol(sub)
-    except InvalidRequest as error:
-        raise RefusedRequest(str(error)) from None
+    enrolment = await _explained(context.calls.totp.enrol(sub))
     return answer({"uri": enrolment.uri, "svg": await to_thread.run_sync(enrolment.svg)})
 
 
 async def confirm(context: Context, request: Request) -> Response:
     """Turn it on with a first code; the answer has the recovery codes, this once."""
-    sub = await _recent(context, request)
-    code = (await read_body(request, json=True)).required("otp")
-    try:
-        return answer({"recovery_codes": await context.calls.totp.confirm(sub, code)})
-    except InvalidRequest as error:
-        raise RefusedRequest(str(error)) from None
+    sub, code = await _recent_with_code(context, request)
+    return answer({"recovery_codes": await _explained(context.calls.totp.confirm(sub, code))})
 
 
 async def renew(context: Context, request: Request) -> Response:
     """Fresh recovery codes in place of the old ones, by a code."""
-    sub = await _recent(context, request)
-    code = (await read_body(request, json=True)).required("otp")
-    try:
-        return answer({"recovery_codes": await context.calls.totp.recovery_codes_by(sub, code)})
-    except InvalidRequest as error:
-        raise RefusedRequest(str(error)) from None
+    sub, code = await _recent_with_code(context, request)
+    return answer({"recovery_codes": await _explained(context.calls.totp.recovery_codes_by(sub, code))})
 
 
 async def remove(context: Context, request: Request) -> Response:
     """Take it away, by a code."""
-    sub = await _recent(context, request)
-    code = (await read_body(request, json=True)).required("otp")
+    sub, code = await _recent_with_code(context, request)
+    await _explained(context.calls.totp.remove_by(sub, code))
+    return Response(None, 204, NO_STORE)
+
+
+async def _explained(call: Awaitable[T]) -> T:
+    """What the call answers; the user has to know why it cannot be."""
     try:
-        await context.calls.totp.remove_by(sub, code)
+        return await call
     except InvalidRequest as error:
         raise RefusedRequest(str(error)) from None
-    return Response(None, 204, NO_STORE)
+
+
+async def _recent_with_code(context: Context, request: Request) -> tuple[str, str]:
+    """The subject of `_recent`, and the code in the body."""
+    sub = await _recent(context, request)
+    return sub, (await read_body(request, json=True)).required("otp")
 
 
 async def _recent(context: Context, request: Request) -> str:
