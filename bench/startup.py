@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import subprocess
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 ROUNDS = 20
+# Whoever installed it has its bytecode; a clone keeps it after the first round.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbGljZSJ9.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
@@ -26,7 +29,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         for name, command in COMMANDS.items():
             began = time.perf_counter()
-            subprocess.run(command, capture_output=True, check=True)
+            subprocess.run(command, capture_output=True, check=True, env=ENVIRONMENT)
             times[name].append((time.perf_counter() - began) * 1000)
     print(f"CPython {platform.python_version()}, {platform.machine()}, {ROUNDS} interleaved rounds, milliseconds\n")
     print("| | median | best |\n|---|---|---|")
