@@ -117,6 +117,17 @@ def test_sessions_are_listed_with_device_and_login_and_ended(data: str, url: str
     assert "--all" in jwt("admin", "sessions", "end", "heidi", "--data", data, code=2)
 
 
+def test_a_session_whose_id_looks_like_an_option_can_be_ended(data: str) -> None:
+    jwt("admin", "users", "add", "peggy", "--password-stdin", "--data", data, given=PASSWORD)
+    hyphened, hyphens, plain = "-6" + "A" * 22, "--all" + "A" * 19, "A" * 24
+    for given, named in (
+        ((hyphened, "--data", data), hyphened),
+        (("--data", data, plain, hyphens), f"{plain}, {hyphens}"),
+        (("--data", data, "--", hyphened), hyphened),
+    ):
+        assert f"no live session {named}\n" in jwt("admin", "sessions", "end", "peggy", *given, code=2)
+
+
 def test_the_audit_trail_is_a_line_of_json_for_each_event(data: str, url: str) -> None:
     sub = json.loads(jwt("admin", "users", "add", "ivan", "--password-stdin", "--data", data, given=PASSWORD))["id"]
     jwt("login", url, "--user", "ivan", "--password-stdin", given="wrong", code=25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = 10  # characters of the longest name of most groups: their sections align
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+_LIKE_AN_OPTION: Final = re.compile(r"-(?:[A-Za-z0-9_-]{23}|[A-Za-z0-9_-]{42})")  # identifiers of Admit, and RFC 7638's
 
 
 class Group(click.Group):
@@ -79,6 +81,18 @@ class LazyGroup(Group):
         command: click.Command = getattr(import_module(f"admit.cli.{module}"), attribute)
         command.short_help = command.short_help or said
         return command
+
+
+class TakesIdentifiers(click.Command):
+    """A command that takes identifiers, one in 64 of which begins with a hyphen: in an emergency nobody thinks of `--`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Whatever can only be an identifier is one."""
+        options = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        given = (
+            [] if "--" in args else [each for each in args if _LIKE_AN_OPTION.fullmatch(each) and each not in options]
+        )
+        return super().parse_args(ctx, [each for each in args if each not in given] + (["--", *given] if given else []))
 
 
 def sentence(command: click.Command) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from admit.cli.exits import Exit, Stop
-from admit.cli.group import Group
+from admit.cli.group import Group, TakesIdentifiers
 from admit.cli.output import for_people, json_option, note
 from admit.cli.store import GROUP, found, print_table, service_of, where
 
@@ -34,7 +34,7 @@ def list_sessions(name: str, as_json: bool, config: Path | None, **flags: Any) -
     print_table(rows, as_json)
 
 
-@sessions.command("end")
+@sessions.command("end", cls=TakesIdentifiers)
 @click.argument("name")
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="every session, and every access token too")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from dataclasses import asdict
@@ -13,7 +12,7 @@ import click
 from admit import clock
 from admit.cli.exits import Stop
 from admit.cli.files import FILE
-from admit.cli.group import Group
+from admit.cli.group import Group, TakesIdentifiers
 from admit.cli.key_timeline import timeline
 from admit.cli.keyfile import alg_option, password_option, read_keys
 from admit.cli.output import for_people, json_option, note, paint, print_json, safe
@@ -39,7 +38,6 @@ _where: Final = settings_options(
     "clock_skew",
     "leeway",
 )
-_THUMBPRINT: Final = re.compile(r"-[A-Za-z0-9_-]{42}")  # RFC 7638, those that look like an option
 _WIDEST: Final = 100
 
 
@@ -105,15 +103,7 @@ def import_key(
     note("It is published from now on; `jwt admin keys list` says from when on it can sign.")
 
 
-class _TakesKid(click.Command):
-    """A command whose KID may begin with a hyphen, as one thumbprint in 64 does: in an emergency nobody thinks of `--`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        kids = [] if "--" in args else [each for each in args if _THUMBPRINT.fullmatch(each)]
-        return super().parse_args(ctx, [each for each in args if each not in kids] + (["--", *kids] if kids else []))
-
-
-@keys.command("revoke", cls=_TakesKid)
+@keys.command("revoke", cls=TakesIdentifiers)
 @click.argument("kid")
 @_where
 def revoke_key(kid: str, config: Path | None, **flags: Any) -> None:
