@@ -93,27 +93,19 @@ class RevocationFeed:
         self._issuer, self._url, self._keys, self._fetcher = issuer, url, keys, fetcher
         self._limit, self._accept, self._wait = limit.total_seconds(), on_stale == "accept", wait
         self._clock, self._now = clock, now
-        self._set = RevocationSet()
+        self._set = RevocationSet(stale=self._look)
+        self.judge = self._set.judge
+        """`check` for a verifier, which knows what time it is, and whether the claims passed before and were kept."""
         self._feed: str | None = None
         self._seq = self._purged = 0
         self._iat = 0
         self._until = self._until_now = float("-inf")
         self._pid = 0
-        self._looked = self._look_at = float("-inf")
         self._background = Background(self._poll, "admit-revocations", now)
 
     def check(self, claims: Claims[Any], /) -> None:
         """Raise RevokedToken, or RevocationsUnavailable where the newest page is missing or older than the limit."""
         self.judge(claims, self._clock(), False)
-
-    def judge(self, claims: Claims[Any], now: float, kept: bool, /) -> None:
-        """`check` for a verifier, which knows what time it is, and whether the claims passed before and were kept."""
-        if not self._looked <= now < self._look_at:
-            self._look()
-        if kept:
-            self._set.judge(claims, now, True)
-        else:
-            self._set.check(claims)
 
     def _asked(self, token: str, claims: Claims[Any], /) -> None:
         self._set.check(claims)  # old as it is: what was cut off stays so
@@ -155,8 +147,10 @@ class RevocationFeed:
         """
         if self._pid != os.getpid() or not self._fresh():
             self._catch_up(_PATIENCE)
-        self._looked = self._clock()
-        self._look_at = self._looked + min(self._left(), _LOOK)
+        left = self._left()
+        if left > 0:  # or old news is accepted, but looked at for every token
+            now = self._clock()
+            self._set.believe(now, now + min(left, _LOOK))
 
     def _catch_up(self, patience: float) -> None:
         try:

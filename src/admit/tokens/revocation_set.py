@@ -23,7 +23,7 @@ from admit.tokens.revocation import KINDS, SEEDS, Entry
 from admit.tokens.revocation_table import MOST_EPOCH, NEVER, RevocationTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from admit.tokens.claims import Claims
 
@@ -51,28 +51,52 @@ class RevocationSet:
         "_others",
         "_passed",
         "_sids",
+        "_since",
+        "_stale",
         "_subjects",
         "_subs",
+        "_until",
     )
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), *, stale: Callable[[], object] = lambda: None) -> None:
+        """`stale` is called where `judge` is given a moment that `believe` did not name: it raises, or lets the entries judge."""
         self._map = bytearray(_MAP)
         self._others, self._subjects = RevocationTable(), RevocationTable(epochs=True)
         self._ends = dict.fromkeys(KINDS, -1)  # the minute in which the last entry of each kind ends
         self._begin: int | None = None  # the minute that is called 0 in the tables, since 1970
+        self._stale = stale
+        self.believe(float("-inf"), float("inf") if stale is None else 0.0)
         self.apply(entries)
 
+    def believe(self, since: float, until: float) -> None:
+        """Until when, in seconds since 1970, tokens may be judged without a look at how old the entries are."""
+        self._until, self._since = until, since  # in this order: another thread's `check` finds `since` in between
+
     def check(self, claims: Claims[Any], /) -> None:
-        """Raise RevokedToken where the token, its session, subject, client or key was cut off."""
-        # Every token comes along here, and most are in no table: so the look into the map is written out for each kind.
-        # Strict JSON has no lone surrogates, hence `encode` does not fail.
-        registered, marks, others = claims.registered, self._map, self._others
-        if self._sids and (value := registered.sid):
+        """Raise RevokedToken where the token, its session, subject, client or key was cut off, however old the entries are."""
+        self.judge(claims, self._since, False)
+
+    def judge(self, claims: Claims[Any], now: float, kept: bool, /) -> None:
+        """`check`, and how old the entries are, by `now`. Kept claims that passed these very entries are not looked at again."""
+        # Every token comes along here, and most are in no table: so it is all in one call, and the look into the map is
+        # written out for each kind. Strict JSON has no lone surrogates, hence `encode` does not fail.
+        if not self._since <= now < self._until and self._stale is not None:
+            self._stale()
+        if kept:
+            # `passed` is taken before the entries are looked at, and replaced after they change: another thread's entry
+            # is never missed.
+            passed = self._passed
+            if getattr(claims, "_passed", None) is not passed:
+                self.check(claims)
+                force_setattr(claims, "_passed", passed)
+            return
+        if self._sids and (value := claims.registered.sid):
             check = crc32(value.encode(), _SID)
-            if (bits := marks[check >> 15]) and bits >> (check & 7) & 1 and others.holds("sid", value, check):
+            if (bits := self._map[check >> 15]) and bits >> (check & 7) & 1 and self._others.holds("sid", value, check):
                 raise RevokedToken("the token's session has ended")
         if not self._further:  # than sessions, the usual case
             return
+        registered, marks, others = claims.registered, self._map, self._others
         if self._jtis and (value := registered.jti):
             check = crc32(value.encode(), _JTI)
             if (bits := marks[check >> 15]) and bits >> (check & 7) & 1 and others.holds("jti", value, check):
@@ -90,18 +114,6 @@ class RevocationSet:
                 raise RevokedToken("the token's client was cut off")
         if self._kids and self.cuts_off_key(claims.kid):
             raise RevokedToken("the key that signed the token was revoked")
-
-    def judge(self, claims: Claims[Any], _now: float, kept: bool, /) -> None:
-        """`check`, but claims that were kept and passed these very entries are not looked at again."""
-        if not kept:
-            return self.check(claims)
-        # `passed` is taken before the entries are looked at, and replaced after they change: another thread's entry is
-        # never missed.
-        passed = self._passed
-        if getattr(claims, "_passed", None) is not passed:
-            self.check(claims)
-            force_setattr(claims, "_passed", passed)
-        return None
 
     def cuts_off_key(self, kid: str) -> bool:
         """Whether the key of that kid was cut off."""

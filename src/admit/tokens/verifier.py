@@ -203,9 +203,10 @@ class Verifier(Generic[E]):
                 except InvalidToken:
                     cache.drop(token)
                     raise
-                if self._revoked is not None:
+                revoked = self._revoked
+                if revoked is not None:
                     try:
-                        answered = self._revoked(known, now, True)
+                        answered = revoked(known, now, True)
                     except RevocationsUnavailable:
                         answered = self._asked(token, known)
                     if answered is not None:
@@ -242,9 +243,10 @@ class Verifier(Generic[E]):
         claims = Claims(registered, extra, kid, payload)
 
         # 7. Revocation, last: it is the only answer that can change while the token lives.
-        if self._revoked is not None:
+        revoked = self._revoked
+        if revoked is not None:
             try:
-                answered = self._revoked(claims, now, False)
+                answered = revoked(claims, now, False)
             except RevocationsUnavailable:
                 answered = self._asked(token, claims)
             if answered is not None:
