@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from admit.server.app import ENDPOINTS
 from admit.server.openapi import OPERATIONS
 
@@ -17,6 +19,7 @@ def test_every_endpoint_is_described_and_nothing_else() -> None:
     assert {(row.method, row.path) for row in ENDPOINTS} == set(OPERATIONS)
 
 
+@pytest.mark.once
 def test_schemathesis_finds_no_500_and_no_undocumented_answer(serve: Callable[..., Any], tmp_path: Path) -> None:
     service = serve()
     service.add_user()

@@ -151,15 +151,12 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "self._ends = dict.fromkeys(KINDS, +1)  # the minute in which the last entry of each kind ends": SAVED,
         "self._ends = dict.fromkeys(KINDS, -2)  # the minute in which the last entry of each kind ends": SAVED,
     },
-    "tokens.revocation_set.RevocationSet.check": {
-        'if (bits := marks[check >> 15]) and bits >> (check & 7) | 1 and others.holds("sid", value, check):': SAVED,
+    "tokens.revocation_set.RevocationSet.judge": {
+        'if (bits := self._map[check >> 15]) and bits >> (check & 7) | 1 and self._others.holds("sid", value, check):': SAVED,
         'if (bits := marks[check >> 15]) and bits >> (check & 7) | 1 and others.holds("jti", value, check):': SAVED,
         'if (bits := marks[check >> 15]) and bits >> (check & 7) | 1 and others.holds("client", value, check):': SAVED,
         "if (bits := marks[check >> 15]) or bits >> (check & 7) & 1:": SAVED,
         "if (bits := marks[check >> 15]) and bits >> (check & 7) | 1:": SAVED,
-    },
-    "tokens.revocation_set.RevocationSet.judge": {
-        "if kept:": SAVED,
         'without force_setattr(claims, "_passed", passed)': SAVED,
     },
     "tokens.revocation_set.RevocationSet.cuts_off_key": {
@@ -201,8 +198,8 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         'return memoryview(mmap.mmap(+1, count * 8, **_OWN) if count else bytearray()).cast("Q")': "anonymous memory has no file",
     },
     "tokens.verifier.Verifier.verify": {
-        "answered = self._revoked(known, now, False)": MARKED,
-        "answered = self._revoked(claims, now, True)": MARKED,
+        "answered = revoked(known, now, False)": MARKED,
+        "answered = revoked(claims, now, True)": MARKED,
     },
     "tokens.verifier.Verifier.recheck": {
         "if self._revoked is not None and self._revoked(claims, now, True) is not None:": MARKED,

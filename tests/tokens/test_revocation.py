@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from admit import InvalidToken, Key, KeySet, Signer, Verifier
-from admit.errors import RevokedToken
+from admit.errors import RevocationsUnavailable, RevokedToken
 from admit.jose import jws
 from admit.jose.encoding import json_bytes
 from admit.tokens.claims import Claims
@@ -149,6 +149,40 @@ def test_that_one_set_let_a_token_pass_says_nothing_to_another_nor_of_another_to
     passed.judge(token, NOW, True)
     with pytest.raises(RevokedToken):
         passed.judge(msgspec.structs.replace(token, kid="k2"), NOW, True)
+
+
+def test_a_moment_for_which_nothing_is_believed_is_looked_at_first() -> None:
+    looks: list[None] = []
+    cut, token = (
+        RevocationSet([Entry.of("jti", "another", seq=1, exp=None)], stale=lambda: looks.append(None)),
+        claims(),
+    )
+    for kept in (True, False):
+        for now in (0.0, 0.5, NOW, float("nan"), -NOW):  # never anything was heard
+            cut.judge(token, now, kept)
+    assert len(looks) == 10
+    cut.believe(NOW, NOW + 1)
+    for now in (NOW, NOW + 0.9):
+        cut.judge(token, now, False)
+    cut.check(token)
+    assert len(looks) == 10
+    for now in (NOW - 0.1, NOW + 1, float("nan")):
+        cut.judge(token, now, False)
+    assert len(looks) == 13
+
+
+def test_where_nothing_may_be_believed_nobody_passes_but_what_was_heard_still_counts() -> None:
+    def fail() -> None:
+        raise RevocationsUnavailable("too old")
+
+    cut, token = RevocationSet(stale=fail), claims()
+    for kept in (True, False):
+        with pytest.raises(RevocationsUnavailable):
+            cut.judge(token, NOW, kept)
+    cut.check(token)
+    cut.apply([Entry.of("jti", "j1", seq=1, exp=None)])
+    with pytest.raises(RevokedToken):
+        cut.check(token)
 
 
 def test_what_a_set_remembers_of_claims_shows_nowhere() -> None:

@@ -717,6 +717,20 @@ def test_claims_that_passed_are_judged_again_by_their_key_their_times_and_what_w
         Verifier(KeySet([key("HS256")]), revocations=answering, **expected).recheck(passed)
 
 
+def test_revocations_that_judge_are_told_the_systems_time_and_what_was_kept() -> None:
+    told: list[tuple[float, bool]] = []
+
+    class Judging(CutOff):
+        def judge(self, claims: Claims[Any], now: float, kept: bool, /) -> None:
+            told.append((now, kept))
+
+    subject, token, begun = verifier(revocations=Judging("none"), cache=1), forge(), time.time()
+    subject.recheck(subject.verify(token))
+    subject.verify(token)
+    assert [kept for _, kept in told] == [False, False, True]
+    assert all(begun <= now <= time.time() for now, _ in told)  # not the verifier's own clock, which stands still
+
+
 class Stale:
     """Revocations that know nothing any more, and may be asked about one token."""
 

@@ -32,6 +32,7 @@ def mypy(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.once
 def test_what_is_inferred_is_what_is_pinned() -> None:
     found = mypy(Path(inferred.__file__))
     assert (found.stdout, found.returncode) == ("", 0)

@@ -12,6 +12,7 @@ Two values with the same 48 bits are taken for one. Where 100,000 entries are in
 from __future__ import annotations
 
 from itertools import islice
+from sys import float_info
 from typing import TYPE_CHECKING, Any, Final, final
 from zlib import crc32
 
@@ -65,7 +66,7 @@ class RevocationSet:
         self._ends = dict.fromkeys(KINDS, -1)  # the minute in which the last entry of each kind ends
         self._begin: int | None = None  # the minute that is called 0 in the tables, since 1970
         self._stale = stale
-        self.believe(float("-inf"), float("inf") if stale is None else 0.0)
+        self.believe(float("-inf"), -float_info.max)  # no moment that a clock can tell
         self.apply(entries)
 
     def believe(self, since: float, until: float) -> None:
