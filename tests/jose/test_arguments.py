@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -9,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from admit import Key
-from admit.errors import AdmitError, ConfigurationError, UnknownKey
+from admit import Key, KeySet
+from admit.errors import AdmitError, ConfigurationError, MalformedToken, UnknownKey
 from admit.jose import detached, jwe, jwe_json, jws, jws_json
 from tests.helpers.forge import related
 
@@ -99,6 +100,11 @@ TAKING_KEYS: dict[str, Call] = {
     "jws_json.verify": lambda x: jws_json.verify(jws_json.sign_flattened(MAC, b"x"), x),
     "jwe.decrypt": lambda x: jwe.decrypt(jwe.encrypt(AES, b"x"), x),
     "jwe_json.decrypt": lambda x: jwe_json.decrypt(jwe_json.encrypt_flattened(AES, b"x"), x),
+    "jws.sign": lambda x: jws.sign(x, b"x"),
+    "detached.sign": lambda x: detached.sign(x, b"x"),
+    "jwe.encrypt": lambda x: jwe.encrypt(x, b"x"),
+    "jwe_json, a recipient": lambda x: jwe_json.encrypt_flattened(jwe_json.Recipient(x), b"x"),
+    "jws_json, a signatory": lambda x: jws_json.sign_flattened(jws_json.Signatory(x), b"x"),
     "jws_json.sign_flattened": lambda x: jws_json.sign_flattened(x, b"x"),
     "jws_json.sign_general": lambda x: jws_json.sign_general([x], b"x"),
     "jwe_json.encrypt_flattened": lambda x: jwe_json.encrypt_flattened(x, b"x"),
@@ -114,6 +120,55 @@ def test_a_key_is_a_key(name: str) -> None:
             TAKING_KEYS[name](value)
 
 
+def test_a_detached_payload_is_bytes() -> None:
+    document = jws_json.sign_flattened(MAC, b"x", detached=True)
+    others: list[Any] = ["x", 5, bytearray(b"x"), memoryview(b"x")]
+    for payload in others:
+        with pytest.raises(ConfigurationError, match="bytes"):
+            jws_json.verify(document, MAC, payload=payload)
+
+
+def test_keys_may_come_one_by_one() -> None:
+    other = Key.generate("HS256", kid="other")
+    document = jws_json.sign_general([MAC, other], b"x")
+    assert len(jws_json.verify(document, (key for key in (MAC, other))).signatures) == 2  # type: ignore[arg-type]
+
+
+TAKING_SETTINGS: dict[str, Callable[..., object]] = {
+    "jws.verify": lambda **x: jws.verify(jws.sign(MAC, b"x", typ="t"), MAC, **x),
+    "detached.verify": lambda **x: detached.verify(detached.sign(MAC, b"x", typ="t"), b"x", MAC, **x),
+    "jws_json.verify": lambda **x: jws_json.verify(
+        jws_json.sign_flattened(jws_json.Signatory(MAC, typ="t"), b"x"), MAC, **x
+    ),
+    "jwe.decrypt": lambda **x: jwe.decrypt(jwe.encrypt(AES, b"x", typ="t"), AES, **x),
+    "jwe_json.decrypt": lambda **x: jwe_json.decrypt(jwe_json.encrypt_flattened(AES, b"x", typ="t"), AES, **x),
+}
+
+
+@pytest.mark.parametrize("name", TAKING_SETTINGS)
+def test_a_type_is_text_and_a_limit_a_number(name: str) -> None:
+    assert TAKING_SETTINGS[name](typ="T", limit=1000)
+    wrong: list[dict[str, Any]] = [{"typ": 5}, {"typ": b"t"}, {"limit": "x"}, {"limit": -1}, {"limit": None}]
+    for setting in wrong:
+        with pytest.raises(ConfigurationError):
+            TAKING_SETTINGS[name](**setting)
+
+
+@pytest.mark.parametrize("name", ["jws.verify", "jws_json.verify"])
+def test_what_is_understood_is_a_set_of_names(name: str) -> None:
+    others: list[Any] = ["b64", None, 5, ["b64"], {5}]  # "64" is in the text "b64"
+    for understood in others:
+        with pytest.raises(ConfigurationError, match="understood"):
+            TAKING_SETTINGS[name](understood=understood)
+
+
+def test_a_signatorys_unprotected_header_is_a_mapping() -> None:
+    others: list[Any] = ["x", 5, [("x", 1)]]
+    for unprotected in others:
+        with pytest.raises(ConfigurationError):
+            jws_json.sign_flattened(jws_json.Signatory(MAC, unprotected=unprotected), b"x")
+
+
 def test_no_keys_verify_and_open_nothing() -> None:
     with pytest.raises(UnknownKey):
         jws_json.verify(jws_json.sign_flattened(MAC, b"x"), [])
@@ -122,10 +177,29 @@ def test_no_keys_verify_and_open_nothing() -> None:
 
 
 def test_a_document_has_a_bounded_number_of_signatures() -> None:
-    with pytest.raises(ConfigurationError):
-        jws_json.sign_general([MAC] * (jws_json.MAX_SIGNATURES + 1), b"x")
-    most = jws_json.sign_general([MAC] * jws_json.MAX_SIGNATURES, b"x")
-    assert len(jws_json.verify(most, MAC).signatures) == jws_json.MAX_SIGNATURES
+    keys = [Key.generate("HS256") for _ in range(jws_json.MAX_SIGNATURES + 1)]
+    with pytest.raises(ConfigurationError, match="1 to 64"):
+        jws_json.sign_general(keys, b"x")
+    most = jws_json.sign_general(keys[:-1], b"x")
+    assert len(jws_json.verify(most, KeySet(keys), limit=100_000).signatures) == jws_json.MAX_SIGNATURES
     one_more = most.replace('"signatures":[', '"signatures":[{"header":{"alg":"HS256"},"signature":"AA"},')
     with pytest.raises(AdmitError, match="at most 64"):
-        jws_json.verify(one_more, MAC, need=1)
+        jws_json.verify(one_more, KeySet(keys), need=1, limit=100_000)
+
+
+def test_one_key_is_tried_a_bounded_number_of_times() -> None:
+    most = jws_json.sign_general([MAC] * jws_json.MAX_TRIES, b"x")
+    assert len(jws_json.verify(most, MAC).signatures) == jws_json.MAX_TRIES
+    with pytest.raises(ConfigurationError, match="at most 8 times"):
+        jws_json.sign_general([MAC] * (jws_json.MAX_TRIES + 1), b"x")
+    tried: list[None] = []
+    other = Key.generate("HS256", kid=MAC.kid)
+    other.__dict__["check"] = lambda *_: tried.append(None)
+    document = json.loads(most)
+    document["signatures"] += document["signatures"]
+    needs: list[Any] = ["all", 1]
+    for need in needs:
+        tried.clear()
+        with pytest.raises(MalformedToken, match="more than 8 signatures of one key"):
+            jws_json.verify(json.dumps(document), other, need=need)
+        assert len(tried) == jws_json.MAX_TRIES

@@ -235,3 +235,20 @@ def test_zip_is_protected_or_refused() -> None:
     made = json.loads(jwe_json.encrypt_flattened(AES, b"secret"))
     with pytest.raises(MalformedToken, match="protected header"):
         jwe_json.decrypt(json.dumps(made | {"unprotected": {"zip": "DEF"}}), AES, inflate=True)
+
+
+def test_key_ops_that_are_for_signatures_are_refused() -> None:
+    for alg, ops in (("RSA-OAEP-256", ["wrapKey", "verify"]), ("A256KW", ["sign", "unwrapKey"])):
+        with pytest.raises(InvalidKey, match="key_ops allow"):
+            Key.from_jwk(Key.generate(alg).to_jwk(private=True) | {"key_ops": ops})
+    both = Key.generate("A256GCM").to_jwk(private=True) | {"key_ops": ["encrypt", "decrypt", "wrapKey", "unwrapKey"]}
+    assert Key.from_jwk(both)  # as Web Cryptography exports it
+
+
+def test_an_agreements_public_half_may_name_no_operations_as_web_cryptography_writes_it() -> None:
+    own = Key.generate("ECDH-ES")
+    public = Key.from_jwk(own.public().to_jwk() | {"key_ops": []})
+    assert jwe.decrypt(jwe.encrypt(public, b"x"), own).plaintext == b"x"
+    for other in (own.to_jwk(private=True), Key.generate("RSA-OAEP-256").public().to_jwk()):
+        with pytest.raises(InvalidKey, match="key_ops"):
+            Key.from_jwk(other | {"key_ops": []})

@@ -127,7 +127,9 @@ def test_an_ephemeral_key_of_any_other_kind_is_refused(crv: str) -> None:
         *({"kty": kty, "crv": crv} for kty in (None, 5, ["EC"], {"EC": 1}, "ec")),
     ]
     for epk in [*others, ..., "x", 5, [own.public().to_jwk()]]:
-        with pytest.raises(MalformedToken, match=r"epk is (missing|not on the curve)"):  # before its numbers are read
+        with pytest.raises(
+            MalformedToken, match=r"epk is (missing|not on the curve|not an object)"
+        ):  # before its numbers are read
             jwe.decrypt(changed(sealed("ECDH-ES", crv), epk=epk), own)
 
 

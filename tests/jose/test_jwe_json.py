@@ -18,7 +18,7 @@ from admit.errors import (
     UnknownKey,
     WrongType,
 )
-from admit.jose import jwe_json, jws_json
+from admit.jose import jwe, jwe_json, jws_json
 from admit.jose.encoding import MAX_TOKEN, b64url_encode
 from admit.jose.jwe_json import MAX_RECIPIENTS, Recipient
 from tests.helpers.forge import key as signing_key
@@ -239,8 +239,53 @@ def test_what_is_empty_is_left_out_and_refused_where_it_is_not() -> None:
 
 
 def test_as_many_recipients_are_written_as_are_read() -> None:
-    most = [Recipient(AES, kid=False)] * MAX_RECIPIENTS
-    assert jwe_json.decrypt(jwe_json.encrypt_general(most, b"secret"), AES, limit=100_000).plaintext == b"secret"
+    keys = [Key.generate("A256KW") for _ in range(MAX_RECIPIENTS)]
+    text = jwe_json.encrypt_general(keys, b"secret")
+    assert all(jwe_json.decrypt(text, key, limit=100_000).plaintext == b"secret" for key in keys)
+
+
+def test_one_key_is_tried_a_bounded_number_of_times() -> None:
+    nameless = [Recipient(Key.generate("A256KW"), kid=False) for _ in range(jwe_json.MAX_TRIES)]
+    most = jwe_json.encrypt_general(nameless, b"secret")
+    assert jwe_json.decrypt(most, nameless[-1].key).plaintext == b"secret"
+    with pytest.raises(ConfigurationError, match="at most 8 recipients are left without a kid"):
+        jwe_json.encrypt_general([*nameless, Recipient(AES, kid=False)], b"secret")
+    more = json.loads(most)
+    more["recipients"].append(more["recipients"][0])
+    with pytest.raises(MalformedToken, match="more than 8 recipients would be tried with one key"):
+        jwe_json.decrypt(json.dumps(more), nameless[0].key)
+
+
+def test_what_is_signed_has_no_place_among_recipients() -> None:
+    for name in ("payload", "signature", "signatures"):
+        document = json.loads(jwe_json.encrypt_general([AES], b"secret"))
+        document["recipients"][0][name] = "x"
+        with pytest.raises(MalformedToken, match="among what one has alone"):
+            jwe_json.decrypt(json.dumps(document), AES)
+
+
+def test_sizes_that_are_wrong_are_refused_before_a_key_is_used() -> None:
+    password = Key.from_secret(b"correct horse", "PBES2-HS256+A128KW")
+    agreed = Key.generate("ECDH-ES+A256KW")
+    for own in (password, agreed):
+        head, wrapped, iv, ciphertext, tag = jwe.encrypt(own.public() if own is agreed else own, b"secret").split(".")
+        for wrong in ("", "AAAA", iv + "AAAA" + iv):
+            for parts in ((wrong, tag), (iv, wrong)):
+                with pytest.raises(MalformedToken, match="has an IV of 12 bytes"):
+                    decrypted_without_work(".".join((head, wrapped, parts[0], ciphertext, parts[1])), own)
+        for size in (0, 8, 39, 41):
+            short = b64url_encode(bytes(size)).decode()
+            with pytest.raises(DecryptionFailed):
+                decrypted_without_work(".".join((head, short, iv, ciphertext, tag)), own)
+
+
+def decrypted_without_work(token: str, own: Key) -> object:
+    """Decrypt with a key that has no numbers to work with."""
+    hollow = Key.__new__(Key)
+    for name in ("algorithm", "alg", "kid", "key_ops"):
+        object.__setattr__(hollow, name, getattr(own, name))
+    object.__setattr__(hollow, "_material", (object(), object()))
+    return jwe.decrypt(token, hollow)
 
 
 def test_limits_come_before_any_work() -> None:

@@ -127,6 +127,7 @@ HEADERS: list[tuple[str | None, dict[str, object] | None]] = [
     (segment(alg="ES256", b64="false", crit=["b64"]), None),
     (segment(alg="ES256", b64=None, crit=["b64"]), None),
     (segment(alg="ES256"), {"kid": 5}),
+    (segment(), {"alg": "ES256"}),
     (b64('{"alg":"ES256"}'.encode("utf-16")), None),
     (b64('{"alg":"ES256"}'.encode("utf-32-le")), None),
 ]
@@ -225,6 +226,88 @@ def test_the_signatures_of_a_document_agree_on_b64() -> None:
         ]
         with pytest.raises(AdmitError):
             jws_json.verify(json.dumps(mixed), TOGETHER, payload=b"YWJj" if apart else None)
+
+
+def test_a_signature_that_does_not_hold_agrees_on_b64_too() -> None:
+    for apart in (False, True):
+        mixed = json.loads(jws_json.sign_general([ONE], b"YWJj", detached=apart))
+        mixed["signatures"].append({"protected": segment(alg="ES256", b64=False, crit=["b64"]), "signature": "AA"})
+        with pytest.raises(MalformedToken, match="differ in b64"):
+            jws_json.verify(json.dumps(mixed), ONE, need=1, payload=b"YWJj" if apart else None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"protected": segment(alg="ES256", crit=["x"], x=1), "signature": "AA"},
+        {"protected": segment(kid="k"), "signature": "AA"},
+        {"protected": "?", "signature": "AA"},
+        {"protected": segment(alg="ES256")},
+        {},
+    ],
+    ids=["an extension of somebody else's", "no alg", "no base64url", "no signature", "nothing"],
+)
+def test_each_signature_is_judged_by_itself_where_not_all_are_needed(other: dict[str, object]) -> None:
+    document = json.loads(jws_json.sign_general([ONE], PAYLOAD))
+    for place in (0, 1):
+        signatures = list(document["signatures"])
+        signatures.insert(place, other)
+        together = json.dumps(document | {"signatures": signatures})
+        found = jws_json.verify(together, ONE, need=1)
+        assert (found.payload, found.signatures[0].index) == (PAYLOAD, 1 - place)
+        assert [(index, type(error)) for index, error in found.refused] == [(place, MalformedToken)]
+        with pytest.raises(MalformedToken):
+            jws_json.verify(together, ONE)
+    with pytest.raises(MalformedToken):
+        jws_json.verify(json.dumps(document | {"signatures": [other]}), ONE, need=1)
+
+
+@pytest.mark.parametrize("of", [Key.generate("A256KW"), Key.generate("ECDH-ES")])
+def test_a_token_that_names_a_key_for_something_else_is_refused_as_a_token(of: Key) -> None:
+    head = segment(alg=of.algorithm.alg, kid=of.kid)  # type: ignore[union-attr]
+    for read in (
+        lambda: jws.verify(f"{head}.eA.AA", of),
+        lambda: detached.verify(f"{head}..AA", b"x", of),
+        lambda: jws_json.verify(json.dumps({"payload": "eA", "protected": head, "signature": "AA"}), of),
+    ):
+        with pytest.raises(UnknownKey, match="may not verify"):
+            read()
+    document = json.loads(jws_json.sign_general([ONE], PAYLOAD))
+    document["signatures"].append({"protected": head, "signature": "AA"})
+    assert len(jws_json.verify(json.dumps(document), [ONE, of], need=1).signatures) == 1
+
+
+def test_what_signatures_share_does_not_stand_among_what_one_has_alone() -> None:
+    for name in ("payload", "signatures"):
+        document = json.loads(jws_json.sign_general([ONE], PAYLOAD))
+        document["signatures"][0][name] = document["payload"]
+        with pytest.raises(MalformedToken, match="among what one has alone"):
+            jws_json.verify(json.dumps(document), ONE)
+    with pytest.raises(MalformedToken, match="JWE"):
+        jws_json.verify(members(FLAT, recipients=[]), ONE)
+
+
+NO_TEXT: list[object] = [1, [], {}, None]
+NO_OBJECT: list[object] = ["x", 1, [], None]
+NO_TEXTS: list[object] = ["x", {}, None, [1], ["x", None]]
+WRONG_TYPES: list[dict[str, object]] = [
+    *({name: value} for name in ("jku", "x5u", "x5t", "x5t#S256", "cty", "enc", "zip", "iv") for value in NO_TEXT),
+    *({name: value} for name in ("jwk", "epk") for value in NO_OBJECT),
+    *({"x5c": value} for value in NO_TEXTS),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_TYPES, ids=str)
+def test_a_registered_parameter_has_its_type_though_nobody_reads_it(wrong: dict[str, object]) -> None:
+    with pytest.raises(MalformedToken, match="is not"):
+        header.parse(segment(alg="ES256", **wrong).encode())
+    with pytest.raises(MalformedToken, match="is not"):
+        jws.sign(ONE, PAYLOAD, header=wrong)
+
+
+def test_registered_parameters_of_the_right_type_pass() -> None:
+    right = {"jku": "u", "x5u": "u", "x5c": ["a", "b"], "x5t": "t", "x5t#S256": "t", "jwk": {"kty": "RSA"}, "cty": "x"}
+    assert jws.verify(jws.sign(ONE, PAYLOAD, header=right), ONE).payload == PAYLOAD
 
 
 def test_the_type_is_protected() -> None:

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec
 from admit import Key, KeySet
 from admit.errors import ConfigurationError, InvalidKey, MalformedToken, UnknownKey, UnsupportedAlgorithm
 from admit.jose import jwk
-from admit.jose.jwk import MAX_TEXT
+from admit.jose.jwk import MAX_KEYS, MAX_TEXT
 from admit.jose.keyset import find, sources
 from admit.jose.strength import _SMALL_PRIMES
+from admit.remote.jwks import read_jwks
 from tests.helpers.forge import ALL, KID, b64, key
 
 SECRETS = [alg for alg in ALL if alg.startswith("HS")]
@@ -128,6 +129,9 @@ def test_a_key_does_not_change() -> None:
     for name in ("kid", "alg", "algorithm", "key_ops", "_material", "sign", "other"):
         with pytest.raises(AttributeError):
             setattr(made, name, None)
+        with pytest.raises(AttributeError):
+            delattr(made, name)
+    assert made.alg in repr(made)
 
 
 @pytest.mark.parametrize("alg", ALL)
@@ -166,6 +170,8 @@ def test_a_key_is_not_copied_by_accident_and_shows_no_secret(alg: str) -> None:
         {"key_ops": ["encrypt"]},
         {"key_ops": ["deriveKey", "wrapKey"]},
         {"key_ops": ["sign", "sign"]},
+        {"key_ops": ["verify", "wrapKey"]},
+        {"key_ops": ["sign", "verify", "deriveBits"], "use": "sig"},
         {"key_ops": "verify"},
         {"key_ops": [5]},
         {"key_ops": ["sign", "verify", 5]},
@@ -428,7 +434,29 @@ def test_only_the_algorithms_asked_for_are_taken_and_one_for_each_kind_of_key() 
     assert KeySet.from_jwks(jwks, algorithms=["ES256", "ES384", "Ed25519", "Ed448", "ML-DSA-44", "ML-DSA-65", "RS256"])
 
 
+def test_a_set_is_read_up_to_a_number_of_keys() -> None:
+    jwks = {"keys": [key("ES256").public().to_jwk(), *[{}] * (MAX_KEYS - 1)]}
+    assert len(KeySet.from_jwks(jwks).problems) == MAX_KEYS - 1
+    jwks["keys"].append({})
+    with pytest.raises(InvalidKey, match="at most 256"):
+        KeySet.from_jwks(json.dumps(jwks))
+    with pytest.raises(InvalidKey, match="at most 256"):
+        read_jwks(json.dumps(jwks).encode(), ())
+
+
+def test_algorithms_are_a_collection() -> None:
+    jwks = {"keys": [key("ES256").public().to_jwk()]}
+    others: list[Any] = [None, 5]
+    for algorithms in others:
+        with pytest.raises(ConfigurationError, match="algorithms"):
+            KeySet.from_jwks(jwks, algorithms=algorithms)
+
+
 def test_a_set_holds_keys_only() -> None:
+    nothing: list[Any] = [None, 5, key("ES256")]
+    for other in nothing:
+        with pytest.raises(InvalidKey):
+            KeySet(other)
     for other in ("key", None, 5, key("ES256").to_jwk()):
         with pytest.raises(ConfigurationError):
             KeySet([other])  # type: ignore[list-item]

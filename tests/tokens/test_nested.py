@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from admit import ConfigurationError, Key, KeySet, Signer, Verifier
-from admit.errors import BadSignature, DecryptionFailed, InvalidKey, MalformedToken, UnknownKey, WrongAudience
+from admit.errors import (
+    BadSignature,
+    DecryptionFailed,
+    InvalidClaim,
+    InvalidKey,
+    MalformedToken,
+    UnknownKey,
+    WrongAudience,
+)
 from admit.jose import jwe
 from admit.tokens.nested import NestedSigner, NestedVerifier
 from tests.helpers.forge import AUDIENCE, ISSUER, NOW, key
@@ -69,6 +77,16 @@ def test_the_outer_header_says_that_a_jwt_is_inside(header: dict[str, str]) -> N
     assert NestedVerifier(verifier(), OWN).verify(jwe.encrypt(OWN, inner, header={"cty": "application/JWT"})).sub
 
 
+@pytest.mark.parametrize("header", [{"iss": "https://evil.example"}, {"sub": "root"}, {"aud": "other"}, {"sub": None}])
+def test_a_claim_that_the_outer_header_repeats_is_the_one_that_was_signed(header: dict[str, str]) -> None:
+    inner = signer().sign(sub="alice", client_id="web").encode()
+    same: dict[str, object] = {"cty": "JWT", "iss": ISSUER, "sub": "alice", "aud": AUDIENCE}
+    for right in (same, same | {"aud": [AUDIENCE]}):
+        assert NestedVerifier(verifier(), OWN).verify(jwe.encrypt(OWN, inner, header=right)).sub == "alice"
+        with pytest.raises(InvalidClaim, match=r"RFC 7519 5\.3"):
+            NestedVerifier(verifier(), OWN).verify(jwe.encrypt(OWN, inner, header=right | header))
+
+
 def test_a_token_encrypted_twice_is_not_opened_twice() -> None:
     again = jwe.encrypt(OWN, token().encode(), header={"cty": "JWT"})
     with pytest.raises(MalformedToken, match="JWE"):
@@ -104,6 +122,8 @@ def test_wrong_keys_are_told_when_it_is_built() -> None:
         NestedSigner(signer(), OWN, enc="A512GCM")
     with pytest.raises(ConfigurationError):
         NestedVerifier(verifier(), OWN, enc=())
+    with pytest.raises(ConfigurationError):
+        NestedVerifier(verifier(), OWN, max_token=-1)
     with pytest.raises(ConfigurationError):
         NestedVerifier(verifier, OWN)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError):

@@ -670,6 +670,13 @@ def test_the_further_types_of_a_kind_are_not_one_string(types: Any) -> None:
         Kind(name="odd", typ="at+jwt", other_types=types)
 
 
+@pytest.mark.parametrize("cty", ["JWT", "jwt", "application/jwt"])
+def test_claims_in_place_of_the_token_that_the_header_announces_are_refused(cty: str) -> None:
+    with pytest.raises(MalformedToken, match="a JWT is inside"):
+        verifier().verify(forge(cty=cty))
+    assert verifier().verify(forge(cty="json"))
+
+
 # --- revocation
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from admit.errors import MalformedToken
 from admit.jose import header as headers
-from admit.jose.encoding import MAX_TOKEN, b64url_encode, octets
-from admit.jose.jws import UNENCODED, Jws, check_type, protected, split
+from admit.jose.encoding import MAX_TOKEN, b64url_encode, must_be_bytes_allowed, octets
+from admit.jose.jws import UNENCODED, Jws, check_type, checker, protected, split
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, find
 
@@ -33,13 +33,14 @@ def verify(
 
     Raises MalformedToken (also where the token brings a payload of its own), WrongType, UnknownKey or BadSignature.
     """
+    must_be_bytes_allowed(limit, "limit")
     _, head, body, signature = split(token, limit)
     if body:  # or the caller would act on one payload while another was signed
         raise MalformedToken("the token carries a payload where a detached one is expected (RFC 7515 appendix F)")
     header = headers.parse(head, understood=UNENCODED)
     check_type(header, typ)
     key = find(keys, header.alg, header.kid)
-    key.check(signing_input(head, payload, b64=header.b64), signature)
+    checker(key)(signing_input(head, payload, b64=header.b64), signature)
     return Jws(header, payload, key)
 
 

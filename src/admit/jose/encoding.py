@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from admit.errors import ConfigurationError, MalformedToken
+from admit.errors import ConfigurationError, MalformedToken, shown
 
 MAX_TOKEN: Final = 16 * 1024
 """Bytes of a token, by default: an ML-DSA-87 token is about 6.4 kB, an HTTP header line rarely over 16 kB."""
@@ -168,3 +168,11 @@ def octets(data: object, what: str) -> bytes:
     if not isinstance(data, bytes):
         raise ConfigurationError(f"{what} is bytes, not {type(data).__name__}")
     return data
+
+
+def must_be_bytes_allowed(value: object, name: str) -> None:
+    """Raise ConfigurationError for what is no whole number of bytes, at least 1."""
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(
+            f"{name} is a whole number of bytes, at least 1 byte, such as 16384, not {shown(value)}"
+        )

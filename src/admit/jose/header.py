@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final
 
@@ -11,33 +11,14 @@ import msgspec
 from admit.errors import ConfigurationError, MalformedToken, shown
 from admit.jose.encoding import b64url_decode, b64url_encode, json_object, written
 
-# Registered parameters may not be listed in crit (RFC 7515 4.1.11).
-_REGISTERED: Final = frozenset(
-    (
-        "alg",
-        "jku",
-        "jwk",
-        "kid",
-        "x5u",
-        "x5c",
-        "x5t",
-        "x5t#S256",
-        "typ",
-        "cty",
-        "crit",
-        "enc",
-        "zip",
-        "epk",
-        "apu",
-        "apv",
-        "iv",
-        "tag",
-        "p2s",
-        "p2c",
-    )
-)
-
-
+_STRINGS: Final = ("kid", "typ", "cty", "jku", "x5u", "x5t", "x5t#S256", "enc", "zip", "apu", "apv", "iv", "tag", "p2s")
+_TYPES: Final[Mapping[str, tuple[type, str]]] = {
+    **dict.fromkeys(_STRINGS, (str, "a string")),
+    **dict.fromkeys(("jwk", "epk"), (dict, "an object")),
+    "x5c": (list, "a list"),
+}
+"""What a registered parameter is, even where nobody reads it (RFC 7515 5.2 step 4)."""
+_REGISTERED: Final = frozenset(("alg", "crit", "p2c", *_TYPES))  # may not be listed in crit (RFC 7515 4.1.11)
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -78,6 +59,8 @@ def join(
     (RFC 7515 4.1.11, 7.2.1; RFC 7797 3).
     """
     members = {} if protected is None else _read(protected)
+    if protected is not None and not members:
+        raise MalformedToken("an empty protected header is left out (RFC 7515 7.2.1)")
     if members.keys() & unprotected.keys():
         raise MalformedToken("the protected and the unprotected header share a name (RFC 7515 7.2.1)")
     if "crit" in unprotected or "b64" in unprotected:
@@ -97,9 +80,12 @@ def _header(members: dict[str, Any], unprotected: frozenset[str]) -> Header:
     alg, kid, typ = members.get("alg"), members.get("kid"), members.get("typ")
     if not isinstance(alg, str):
         raise MalformedToken("the header has no alg, or it is not a string")
-    for name in ("kid", "typ", "cty"):
-        if name in members and not isinstance(members[name], str):
-            raise MalformedToken(f"the header's {name} is not a string")
+    for name in _TYPES.keys() & members.keys():
+        expected, said = _TYPES[name]
+        if not isinstance(members[name], expected):
+            raise MalformedToken(f"the header's {name} is not {said}")
+    if not all(isinstance(certificate, str) for certificate in members.get("x5c", ())):
+        raise MalformedToken("the header's x5c is not a list of strings")
     return Header(alg, kid, None if typ is None else normal_type(typ), members, unprotected)
 
 
@@ -131,6 +117,8 @@ def encode(
 
 
 def _check_crit(members: Mapping[str, Any], understood: frozenset[str]) -> None:
+    if not isinstance(understood, Set) or not all(isinstance(name, str) for name in understood):
+        raise ConfigurationError("understood is a set of the names of extensions")
     crit = members.get("crit")
     if "b64" in members and not (isinstance(crit, list) and "b64" in crit and isinstance(members["b64"], bool)):
         raise MalformedToken("b64 is true or false, and named in crit (RFC 7797 3, 6)")

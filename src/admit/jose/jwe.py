@@ -12,7 +12,7 @@ from admit import clock
 from admit.errors import ConfigurationError, InvalidKey, MalformedToken, UnknownKey, shown
 from admit.jose import header as headers
 from admit.jose.content_encryption import CONTENT_ENCRYPTION, ContentEncryption, content_encryption
-from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, octets
+from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, must_be_bytes_allowed, octets
 from admit.jose.header import Header
 from admit.jose.jws import check_type
 from admit.jose.key_management import KeyManagement
@@ -50,7 +50,7 @@ def encrypt(
     compress: `zip: DEF`, whose sizes tell of the content where an attacker can choose a part of it (RFC 8725 3.6).
     Raises InvalidKey, UnsupportedAlgorithm, MalformedToken.
     """
-    row, material = key.sealing()
+    row, material = sealing(key)
     content = chosen(row, enc)
     members = {"enc": content.name} | ({"zip": "DEF"} if compress else {}) | further(header)
     cek, encrypted, needed = row.seal(row, material, content, None, members)
@@ -75,17 +75,26 @@ def decrypt(
     Raises MalformedToken, WrongType, UnknownKey, or DecryptionFailed, which never says why (RFC 7516 11.5).
     """
     allowed = accepted(enc)
+    must_be_bytes_allowed(limit, "limit")
     head, *others = _split(token, limit)
     header = headers.parse(head)
     check_type(header, typ)
     content = content_of(header, allowed, inflate=inflate)
     key = find(keys, header.alg, header.kid)
     encrypted, iv, ciphertext, tag = map(b64url_decode, others)
+    check_sizes(content, iv, tag)
     cek = content_key(key, content, encrypted, header)
     return Jwe(header, open_content(content, cek, (iv, ciphertext, tag), head, header), key)
 
 
 # --- Both serializations
+
+
+def sealing(key: Key) -> tuple[KeyManagement, Any]:
+    """The row and the half that encrypts. Raises InvalidKey where the key may not, ConfigurationError for what is none."""
+    if not isinstance(key, Key):
+        raise ConfigurationError(f"who shall read it is a Key, not {type(key).__name__}")
+    return key.sealing()
 
 
 def further(header: Mapping[str, object] | None) -> dict[str, object]:
@@ -134,6 +143,12 @@ def content_of(header: Header, allowed: frozenset[str], *, inflate: bool) -> Con
     return CONTENT_ENCRYPTION[name]
 
 
+def check_sizes(content: ContentEncryption, iv: bytes, tag: bytes) -> None:
+    """Raise MalformedToken for sizes that anybody can see are wrong, before a key is used: that may take long."""
+    if len(iv) != content.iv_size or len(tag) != content.tag_size:
+        raise MalformedToken(f"{content.name} has an IV of {content.iv_size} bytes and a tag of {content.tag_size}")
+
+
 def content_key(key: Key, content: ContentEncryption, encrypted: bytes, header: Header) -> bytes:
     """The content key that `encrypted` holds for `key`, a random one where it does not unwrap."""
     try:
@@ -150,10 +165,8 @@ def content_key(key: Key, content: ContentEncryption, encrypted: bytes, header: 
 def open_content(
     content: ContentEncryption, cek: bytes, sealed: tuple[bytes, bytes, bytes], aad: bytes, header: Header
 ) -> bytes:
-    """The plaintext of (IV, ciphertext, tag). Raises MalformedToken for wrong sizes, else DecryptionFailed."""
+    """The plaintext of (IV, ciphertext, tag), whose sizes were checked. Raises DecryptionFailed."""
     iv, ciphertext, tag = sealed
-    if len(iv) != content.iv_size or len(tag) != content.tag_size:
-        raise MalformedToken(f"{content.name} has an IV of {content.iv_size} bytes and a tag of {content.tag_size}")
     plaintext = content.open(content, cek, iv, ciphertext, tag, aad)
     return _inflate(plaintext) if "zip" in header.members else plaintext
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -10,7 +11,15 @@ from admit.errors import ConfigurationError, DecryptionFailed, InvalidToken, Mal
 from admit.jose import header as headers
 from admit.jose import jwe
 from admit.jose.content_encryption import ContentEncryption, failed
-from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, json_object, octets, written
+from admit.jose.encoding import (
+    MAX_TOKEN,
+    b64url_decode,
+    b64url_encode,
+    json_object,
+    must_be_bytes_allowed,
+    octets,
+    written,
+)
 from admit.jose.header import Header
 from admit.jose.jws import check_type
 from admit.jose.key_management import KEY_MANAGEMENT, KeyManagement
@@ -18,8 +27,11 @@ from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, find, sources
 
 MAX_RECIPIENTS: Final = 64
-"""Recipients that are looked at: each may cost an operation with a private key."""
+"""Recipients that are looked at."""
+MAX_TRIES: Final = 8
+"""Recipients that are tried with one key, where no kid says which is meant: each costs an operation with it."""
 _SHARED: Final = frozenset(("protected", "unprotected", "iv", "aad", "ciphertext", "tag"))
+_SIGNED: Final = frozenset(("signature", "signatures", "payload"))
 _EACH: Final = frozenset(("header", "encrypted_key"))
 
 
@@ -59,7 +71,7 @@ def encrypt_flattened(
     aad: authenticated along, and readable. Raises as `jwe.encrypt` does.
     """
     one, *_ = _recipients([recipient])
-    row, material = one.key.sealing()
+    row, material = jwe.sealing(one.key)
     content, shared, own = jwe.chosen(row, enc), jwe.further(unprotected), jwe.further(one.header)
     protected = {"enc": content.name} | jwe.further(header) | ({"zip": "DEF"} if compress else {})
     cek, encrypted, needed = row.seal(row, material, content, None, protected | shared | own)
@@ -86,7 +98,7 @@ def encrypt_general(
     Raises ConfigurationError for no recipient, or for several where the key of one is, or agrees on, the content key.
     """
     everyone = _recipients(recipients)
-    rows = [one.key.sealing()[0] for one in everyone]
+    rows = [jwe.sealing(one.key)[0] for one in everyone]
     if len(rows) > 1 and any(row.direct for row in rows):
         raise ConfigurationError("dir and ECDH-ES have one recipient only: the content key is not free to choose")
     content = jwe.chosen(rows[0], enc)
@@ -123,6 +135,7 @@ def decrypt(
         raise MalformedToken("dir and ECDH-ES have one recipient only (RFC 7516 7.2.1)")
     aad = _optional(members, "aad")
     sealed = tuple(b64url_decode(_text(members, name, needed=True) or b"") for name in ("iv", "ciphertext", "tag"))
+    jwe.check_sizes(content, sealed[0], sealed[2])
     bound = _bound(head or b"", aad)
     for index, key in _fitting(read, keys):
         each = read[index]
@@ -146,6 +159,8 @@ def _recipients(recipients: Iterable[Recipient | Key]) -> list[Recipient]:
         raise ConfigurationError(
             f"an encrypted document has 1 to {MAX_RECIPIENTS} recipients, each a Recipient or a Key"
         )
+    if sum(not one.kid for one in everyone) > MAX_TRIES:
+        raise ConfigurationError(f"at most {MAX_TRIES} recipients are left without a kid: no reader tries more")
     return everyone
 
 
@@ -166,7 +181,7 @@ def _sealed(
     cek: bytes | None = None
     entries: list[dict[str, object]] = []
     for one in recipients:
-        row, material = one.key.sealing()
+        row, material = jwe.sealing(one.key)
         own = {"alg": row.alg} | ({"kid": one.key.kid} if one.kid else {}) | jwe.further(one.header)
         cek, encrypted, needed = row.seal(row, material, content, cek, protected | shared | own)
         own |= needed
@@ -212,12 +227,13 @@ def _joined(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
 
 def _read(document: str | bytes, limit: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The members that recipients share, and each one's own; a document that could be read as two forms is refused."""
+    must_be_bytes_allowed(limit, "limit")
     if type(document) is not str and type(document) is not bytes:
         raise MalformedToken(f"a JWE in JSON is text, not {type(document).__name__}")
     if len(document) > limit:
         raise MalformedToken(f"the document has {len(document)} characters, at most {limit} are read")
     members = json_object(document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document)
-    if {"signature", "signatures", "payload"} & members.keys():
+    if _SIGNED & members.keys():
         raise MalformedToken("a signed document (JWS) where an encrypted one is expected")
     if "recipients" not in members:
         return members, [{name: members[name] for name in _EACH & members.keys()}]
@@ -228,7 +244,7 @@ def _read(document: str | bytes, limit: int) -> tuple[dict[str, Any], list[dict[
         raise MalformedToken("recipients is not a list of objects (RFC 7516 7.2.1)")
     if not 0 < len(entries) <= MAX_RECIPIENTS:
         raise MalformedToken(f"the document has {len(entries)} recipients; 1 to {MAX_RECIPIENTS} are read")
-    if any(_SHARED & entry.keys() for entry in entries):
+    if any((_SHARED | _SIGNED) & entry.keys() for entry in entries):
         raise MalformedToken("what recipients share does not stand among what one has alone (RFC 7516 7.2.1)")
     return members, entries
 
@@ -251,6 +267,8 @@ def _fitting(read: Sequence[_Entry], keys: Key | KeySet | Sequence[Key | KeySet]
                 problem = error
     if not found:
         raise problem
+    if max(Counter(id(key) for _, key in found).values()) > MAX_TRIES:
+        raise MalformedToken(f"more than {MAX_TRIES} recipients would be tried with one key: name each by its kid")
     if len(found) > 1 and any(
         isinstance(key.algorithm, KeyManagement) and key.algorithm.from_password for _, key in found
     ):

@@ -45,6 +45,8 @@ _THUMBPRINT: Final = {
 _RSA_BYTES: Final = 1024  # 8192 bits
 _RSA_BITS_WITHOUT_PRIMES: Final = 4096  # measured: 0.8 s to find the primes of such a key
 MAX_TEXT: Final = 1024 * 1024  # characters of a JWK or JWK Set: the largest published ones have under 20,000
+MAX_KEYS: Final = 256
+"""Members of a JWK Set: the largest published ones have a few dozen, and each costs what a key costs."""
 PRIVATE_MEMBERS: Final = frozenset(("k", "d", "p", "q", "dp", "dq", "qi", "oth", "priv"))
 
 
@@ -80,6 +82,16 @@ def members(document: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
         return json_object(document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document)
     except MalformedToken:
         raise InvalidKey("the JWK or JWK Set is not strict JSON (UTF-8, one object, no duplicate members)") from None
+
+
+def members_of_set(document: Mapping[str, Any]) -> list[Any]:
+    """The `keys` of a JWK Set (RFC 7517 5). Raises InvalidKey where it is no list, or one of more than MAX_KEYS."""
+    found = document.get("keys")
+    if not isinstance(found, list):
+        raise InvalidKey("a JWK Set is an object whose member keys is a list")
+    if len(found) > MAX_KEYS:
+        raise InvalidKey(f"a JWK Set of {len(found)} keys is not read: at most {MAX_KEYS} are")
+    return found
 
 
 def write(material: Material, *, private: bool) -> dict[str, str]:

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
-from admit.errors import MalformedToken, WrongType, shown
+from admit.errors import ConfigurationError, InvalidKey, MalformedToken, UnknownKey, WrongType, shown
 from admit.jose import header as headers
-from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, octets
+from admit.jose.algorithms import Check
+from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, must_be_bytes_allowed, octets
 from admit.jose.header import Header
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, find
@@ -74,6 +75,8 @@ def sign(
 
 def protected(key: Key, *, typ: str | None, header: Mapping[str, object] | None, kid: bool, b64: bool) -> bytes:
     """The protected header of what `key` signs, in base64url; what a verifier would refuse is not written either."""
+    if not isinstance(key, Key):
+        raise ConfigurationError(f"who signs is a Key, not {type(key).__name__}")
     head = headers.encode(key.alg, key.kid if kid else None, typ, header, b64=b64)
     headers.parse(head, understood=frozenset() if b64 else UNENCODED)
     return head
@@ -93,18 +96,29 @@ def verify(
     `UNENCODED` payloads may stand as they are (RFC 7797). Raises MalformedToken, WrongType, UnknownKey or BadSignature.
     What the payload means, and for whom, is for the caller to judge: use Verifier for tokens.
     """
+    must_be_bytes_allowed(limit, "limit")
     signing_input, head, body, signature = split(token, limit)
     header = headers.parse(head, understood=understood)
     check_type(header, typ)
     key = find(keys, header.alg, header.kid)
-    key.check(signing_input, signature)
+    checker(key)(signing_input, signature)
     return Jws(header, b64url_decode(body) if header.b64 else _bare(body), key)
 
 
 def check_type(header: Header, typ: str | None) -> None:
     """Raise WrongType where `typ` is expected and the header's own is another, or is not protected."""
+    if typ is not None and not isinstance(typ, str):
+        raise ConfigurationError(f"typ is a string, not {type(typ).__name__}")
     if typ is not None and ("typ" in header.unprotected or header.typ != headers.normal_type(typ)):
         raise WrongType(f"typ is {shown(header.typ)}, expected {shown(typ)} in the protected header")
+
+
+def checker(key: Key) -> Check:
+    """The key's checker. Raises UnknownKey where it may not verify: it was the token that chose it."""
+    try:
+        return key.check
+    except InvalidKey as error:
+        raise UnknownKey(str(error)) from None
 
 
 def _bare(payload: bytes) -> bytes:

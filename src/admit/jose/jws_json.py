@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -9,14 +10,24 @@ from typing import Any, Final, Literal
 from admit.errors import ConfigurationError, InvalidToken, MalformedToken, UnknownKey
 from admit.jose import header as headers
 from admit.jose.detached import signing_input
-from admit.jose.encoding import MAX_TOKEN, b64url_decode, b64url_encode, json_object, octets, written
+from admit.jose.encoding import (
+    MAX_TOKEN,
+    b64url_decode,
+    b64url_encode,
+    json_object,
+    must_be_bytes_allowed,
+    octets,
+    written,
+)
 from admit.jose.header import Header
-from admit.jose.jws import UNENCODED, check_type, protected
+from admit.jose.jws import UNENCODED, check_type, checker, protected
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, find, sources
 
 MAX_SIGNATURES: Final = 64
-"""Signatures that are looked at: each may cost an operation with a public key."""
+"""Signatures that are looked at."""
+MAX_TRIES: Final = 8
+"""Signatures that are tried with one key: each costs an operation with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +69,13 @@ def sign_general(
     signatories: Iterable[Signatory | Key], payload: bytes, *, detached: bool = False, b64: bool = True
 ) -> str:
     """A general JWS with a signature of each (RFC 7515 7.2.1). Raises ConfigurationError where there is nobody."""
-    signatures = [_signed(one, payload, b64) for one in signatories]
-    if not 0 < len(signatures) <= MAX_SIGNATURES:
+    everyone = list(signatories)
+    if not 0 < len(everyone) <= MAX_SIGNATURES:
         raise ConfigurationError(f"a signed document has 1 to {MAX_SIGNATURES} signatures")
+    keys = Counter(id(one.key if isinstance(one, Signatory) else one) for one in everyone)
+    if max(keys.values()) > MAX_TRIES:
+        raise ConfigurationError(f"one key signs a document at most {MAX_TRIES} times: no reader tries more")
+    signatures = [_signed(one, payload, b64) for one in everyone]
     return _written(_body(payload, detached, b64) | {"signatures": signatures})
 
 
@@ -83,32 +98,37 @@ def verify(
     """
     if need != "all" and (type(need) is not int or need < 1):
         raise ConfigurationError('need is "all", or how many different keys must have signed, from 1')
+    given = sources(keys)
     members = _document(document, limit)
     entries = _entries(members)
     own = _own_payload(members, payload)
     held: list[Signature] = []
     refused: list[tuple[int, InvalidToken]] = []
-    payloads: set[bytes] = set()
+    contents: dict[bool, bytes] = {}
+    tried = Counter[int]()
     for index, entry in enumerate(entries):
-        head, header = _header_of(entry, understood)
-        body = _content(own, payload, header.b64)
-        payloads.add(body)
         try:
+            head, header = _header_of(entry, understood)
+            body = contents[header.b64] = _content(own, payload, header.b64)
             check_type(header, typ)
-            key = _find(keys, header)
-            key.check(signing_input(head, body, b64=header.b64), _text(entry, "signature"))
+            key = _find(given, header)
+            tried[id(key)] += 1
+            if tried[id(key)] <= MAX_TRIES:  # else nothing holds, below
+                checker(key)(signing_input(head, body, b64=header.b64), _text(entry, "signature"))
         except InvalidToken as error:
             if need == "all":
                 raise
             refused.append((index, error))
         else:
             held.append(Signature(index, header, key))
-    if len({signature.header.b64 for signature in held}) > 1 or len(payloads) != 1:
+    if len(contents) > 1:
         raise MalformedToken("the signatures of one document differ in b64 (RFC 7797 3)")
+    if any(times > MAX_TRIES for times in tried.values()):
+        raise MalformedToken(f"the document has more than {MAX_TRIES} signatures of one key")
     # One key may sign twice, or stand under two kids: it counts once.
     if need != "all" and len({signature.key.thumbprint() for signature in held}) < need:
         raise refused[0][1] if refused else UnknownKey(f"fewer than {need} different keys signed this document")
-    return SignedDocument(payloads.pop(), tuple(held), tuple(refused))
+    return SignedDocument(contents.popitem()[1], tuple(held), tuple(refused))
 
 
 def _written(members: Mapping[str, object]) -> str:
@@ -130,6 +150,8 @@ def _signed(signatory: Signatory | Key, payload: bytes, b64: bool) -> dict[str, 
     if not isinstance(one, Signatory):
         raise ConfigurationError(f"who signs is a Signatory or a Key, not {type(one).__name__}")
     head = protected(one.key, typ=one.typ, header=one.header, kid=one.kid, b64=b64)
+    if not isinstance(one.unprotected or {}, Mapping):
+        raise ConfigurationError(f"unprotected is a mapping, not {type(one.unprotected).__name__}")
     unprotected = dict(one.unprotected or {})
     headers.join(head, unprotected, understood=UNENCODED)
     signature = one.key.sign(signing_input(head, payload, b64=b64)).decode()
@@ -138,6 +160,7 @@ def _signed(signatory: Signatory | Key, payload: bytes, b64: bool) -> dict[str, 
 
 
 def _document(document: str | bytes, limit: int) -> dict[str, Any]:
+    must_be_bytes_allowed(limit, "limit")
     if type(document) is not str and type(document) is not bytes:
         raise MalformedToken(f"a JWS in JSON is text, not {type(document).__name__}")
     if len(document) > limit:
@@ -147,7 +170,7 @@ def _document(document: str | bytes, limit: int) -> dict[str, Any]:
 
 def _entries(members: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The signatures, each with its headers; a document that could be read as two forms is refused."""
-    if "ciphertext" in members:
+    if {"ciphertext", "recipients"} & members.keys():
         raise MalformedToken("an encrypted document (JWE) where a signed one is expected")
     if "signatures" not in members:
         return [dict(members)]
@@ -156,6 +179,8 @@ def _entries(members: Mapping[str, Any]) -> list[dict[str, Any]]:
     entries = members["signatures"]
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise MalformedToken("signatures is not a non-empty list of objects (RFC 7515 7.2.1)")
+    if any({"payload", "signatures"} & entry.keys() for entry in entries):
+        raise MalformedToken("what signatures share does not stand among what one has alone (RFC 7515 7.2.1)")
     if len(entries) > MAX_SIGNATURES:
         raise MalformedToken(f"the document has {len(entries)} signatures, at most {MAX_SIGNATURES} are read")
     return entries
@@ -164,7 +189,9 @@ def _entries(members: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _own_payload(members: Mapping[str, Any], detached: bytes | None) -> bytes | None:
     if ("payload" in members) == (detached is not None):
         raise MalformedToken("the payload is in the document, or detached and given beside it: not both, not neither")
-    return None if detached is not None else _text(members, "payload")
+    if detached is not None:
+        octets(detached, "a detached payload")
+    return _text(members, "payload") if detached is None else None
 
 
 def _text(members: Mapping[str, Any], name: str) -> bytes:
@@ -188,11 +215,11 @@ def _content(own: bytes | None, detached: bytes | None, b64: bool) -> bytes:
     return b64url_decode(own) if b64 else own
 
 
-def _find(keys: Key | KeySet | Sequence[Key | KeySet], header: Header) -> Key:
+def _find(given: Iterable[Key | KeySet], header: Header) -> Key:
     """The one key for that header among all that were given."""
     found: list[Key] = []
     problem: InvalidToken = UnknownKey("no key was given")
-    for source in sources(keys):
+    for source in given:
         try:
             found.append(find(source, header.alg, header.kid))
         except InvalidToken as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from hmac import compare_digest
 from typing import Any, Final
@@ -20,6 +20,11 @@ from admit.jose.strength import RSA_BITS, refuse_unfit, refuse_weak
 
 Row = Algorithm | KeyManagement
 """What a key is for: a row of the table of signatures, or of that of encryption."""
+_OPS: Final = {
+    "sig": frozenset(("sign", "verify")),
+    "enc": frozenset(("encrypt", "decrypt", "wrapKey", "unwrapKey", "deriveKey", "deriveBits")),
+}
+"""The registered operations by use: a key is not for both, lest one be turned against the other."""
 MAX_KID: Final = 256  # thumbprints have 43 characters, a certificate's URL rarely over 200
 
 
@@ -57,6 +62,9 @@ class Key:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Key is immutable: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Key is immutable: {name} cannot be deleted")
 
     @classmethod
     def generate(cls, alg: str, *, kid: str | None = None, bits: int = 2048, curve: str = "P-256") -> Key:
@@ -143,12 +151,12 @@ class Key:
             raise InvalidKey(f"the JWK's use is {shown(members['use'])}, and {row.name} is for {row.use!r}")
         ops = members.get("key_ops")
         if "key_ops" in members:
-            if not isinstance(ops, list | tuple) or not all(isinstance(op, str) for op in ops) or not ops:
+            if not isinstance(ops, list | tuple) or not all(isinstance(op, str) for op in ops):
                 raise InvalidKey("the JWK's key_ops is not a list of strings")
-            known = row.public_ops | row.private_ops
-            if len(set(ops)) != len(ops) or known.isdisjoint(ops):
-                allowed = " or ".join(sorted(known))
-                raise InvalidKey(f"the JWK's key_ops repeats itself or does not allow {allowed} (RFC 7517 4.3)")
+            if not ops and "d" not in members and _agrees(row):
+                ops = None  # as Web Cryptography writes it: the public half of an agreement has nothing to do itself
+            else:
+                _check_ops(ops, row)
         return cls(jwk_form.read(members), row, name, members.get("kid"), None if ops is None else frozenset(ops))
 
     @property
@@ -254,6 +262,20 @@ def _row(alg: str, crv: object) -> Row:
     if alg == "EdDSA":
         return ALGORITHMS["Ed448" if crv == "Ed448" else "Ed25519"]
     return algorithm(alg)
+
+
+def _agrees(row: Row) -> bool:
+    return isinstance(row, KeyManagement) and bool(row.crvs)
+
+
+def _check_ops(ops: Sequence[str], row: Row) -> None:
+    known = row.public_ops | row.private_ops
+    if len(set(ops)) != len(ops) or known.isdisjoint(ops):
+        allowed = " or ".join(sorted(known))
+        raise InvalidKey(f"the JWK's key_ops repeats itself or does not allow {allowed} (RFC 7517 4.3)")
+    foreign = _OPS["enc" if row.use == "sig" else "sig"].intersection(ops)
+    if foreign:
+        raise InvalidKey(f"the JWK's key_ops allow {min(foreign)}, and {row.name} is for {row.use!r} (RFC 7517 4.3)")
 
 
 def _takes(row: Row) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Literal
 
-from admit.errors import InvalidKey, MalformedToken, UnknownKey, UnsupportedAlgorithm, shown
+from admit.errors import ConfigurationError, InvalidKey, MalformedToken, UnknownKey, UnsupportedAlgorithm, shown
 from admit.jose import jwk as jwk_form
 from admit.jose.algorithms import ALGORITHMS, algorithm
 from admit.jose.key_management import KEY_MANAGEMENT, key_management
@@ -23,6 +23,8 @@ class KeySet:
 
     def __init__(self, keys: Iterable[Key], *, problems: Iterable[str] = ()) -> None:
         self._by_kid: dict[str, Key] = {}
+        if not isinstance(keys, Iterable):
+            raise InvalidKey(f"a KeySet holds Key objects, and {type(keys).__name__} is no collection of them")
         for key in keys:
             if not isinstance(key, Key):
                 raise InvalidKey(f"a KeySet holds Key objects, not {type(key).__name__}")
@@ -47,11 +49,11 @@ class KeySet:
         there. `use`: which of its keys; a set never holds both sorts. Keys that conflict over a kid are all passed over.
         Raises InvalidKey where nothing usable is left.
         """
+        if not isinstance(algorithms, Iterable):
+            raise ConfigurationError("algorithms is a collection of names, such as ['ES256']")
         allowed = tuple(algorithms)
         check_algorithms(allowed, use)
-        members = jwk_form.members(jwks).get("keys")
-        if not isinstance(members, list):
-            raise InvalidKey("a JWK Set is an object whose member keys is a list")
+        members = jwk_form.members_of_set(jwk_form.members(jwks))
         keys: dict[str, Key] = {}
         problems: list[str] = []
         conflicts: set[str] = set()

@@ -24,6 +24,7 @@ from admit.errors import (
 )
 from admit.jose.algorithms import algorithm
 from admit.jose.encoding import json_object
+from admit.jose.jwk import members_of_set
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, check_algorithms
 from admit.remote.background import Background, Ticket
@@ -259,11 +260,9 @@ def read_jwks(body: bytes, algorithms: tuple[str, ...], issuer: str | None = Non
     A private key in it is dropped and reported, together with its public half: everybody can sign with that pair now.
     """
     try:
-        members = json_object(body).get("keys")
+        members = members_of_set(json_object(body))
     except MalformedToken as error:
         raise InvalidKey(str(error)) from None
-    if not isinstance(members, list):
-        raise InvalidKey("a JWK Set is an object whose member keys is a list")
     public: list[Mapping[str, Any]] = []
     problems: list[str] = []
     leaked: set[str] = set()

@@ -21,9 +21,10 @@ from admit.errors import (
     UnknownKey,
     shown,
 )
+from admit.jose.encoding import must_be_bytes_allowed
 from admit.remote.background import Background
 from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
-from admit.tokens.arguments import duration, must_be_a_clock, must_be_bytes_allowed, names
+from admit.tokens.arguments import duration, must_be_a_clock, names
 from admit.tokens.status_list import (
     MAX_LIST,
     MEDIA_TYPE,

@@ -85,11 +85,3 @@ def must_be_seconds(value: object, name: str) -> None:
     """Raise ConfigurationError for what is no positive, finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ConfigurationError(f"{name} is a positive number of seconds, such as 10.0, not {shown(value)}")
-
-
-def must_be_bytes_allowed(value: object, name: str) -> None:
-    """Raise ConfigurationError for what is no whole number of bytes, at least 1."""
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(
-            f"{name} is a whole number of bytes, at least 1 byte, such as 16384, not {shown(value)}"
-        )

@@ -13,9 +13,9 @@ from admit.jose.encoding import json_object, prepare
 
 E = TypeVar("E")
 
-_LAST_SECOND = 253_402_300_799  # of the year 9999, the last that a datetime can say
+LAST_SECOND = 253_402_300_799  # of the year 9999, the last that a datetime can say
 NumericDate = (
-    Annotated[int, msgspec.Meta(ge=0, le=_LAST_SECOND)] | Annotated[float, msgspec.Meta(ge=0.0, le=float(_LAST_SECOND))]
+    Annotated[int, msgspec.Meta(ge=0, le=LAST_SECOND)] | Annotated[float, msgspec.Meta(ge=0.0, le=float(LAST_SECOND))]
 )
 """Seconds since 1970-01-01T00:00:00Z, a JSON number, never a string or a boolean (RFC 7519 2)."""
 

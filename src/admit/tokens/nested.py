@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from admit.errors import ConfigurationError, MalformedToken
+from admit.errors import ConfigurationError, InvalidClaim, MalformedToken
 from admit.jose import jwe
-from admit.jose.encoding import MAX_TOKEN
+from admit.jose.encoding import MAX_TOKEN, must_be_bytes_allowed
 from admit.jose.header import normal_type
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet
@@ -16,6 +16,8 @@ from admit.tokens.signer import Signer
 from admit.tokens.verifier import Verifier
 
 E = TypeVar("E")
+
+_REPLICATED: Final = frozenset(("iss", "sub", "aud"))
 
 
 class NestedSigner:
@@ -56,11 +58,22 @@ class NestedVerifier(Generic[E]):
         self._keys = KeySet([keys]) if isinstance(keys, Key) else keys
         for key in self._keys:
             key.opening()
+        must_be_bytes_allowed(max_token, "max_token")
         self._verifier, self._enc, self._limit = verifier, jwe.accepted(enc), max_token
 
     def verify(self, token: str | bytes) -> Claims[E]:
-        """The claims. Raises as `jwe.decrypt` and `Verifier.verify` do, and MalformedToken where no JWT is inside."""
+        """The claims. Raises as `jwe.decrypt` and `Verifier.verify` do, MalformedToken where no JWT is inside, and
+        InvalidClaim where the outer header repeats iss, sub or aud otherwise than signed (RFC 7519 5.3)."""
         outer = jwe.decrypt(token, self._keys, enc=self._enc, limit=self._limit)
         if normal_type(outer.header.members.get("cty", "")) != "jwt":
             raise MalformedToken("the encrypted token does not say that a JWT is inside (cty, RFC 7519 5.2)")
-        return self._verifier.verify(outer.plaintext)
+        claims = self._verifier.verify(outer.plaintext)
+        for name in _REPLICATED & outer.header.members.keys():
+            if not _same(outer.header.members[name], claims.raw.get(name)):
+                raise InvalidClaim(f"the header's {name} is not the {name} that was signed (RFC 7519 5.3)", name)
+        return claims
+
+
+def _same(one: object, other: object) -> bool:
+    """One audience may stand alone or in a list (RFC 7519 4.1.3)."""
+    return one == other or [one] == other or one == [other]

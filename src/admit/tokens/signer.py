@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -16,17 +15,16 @@ from admit.clock import Clock, system_clock
 from admit.errors import ConfigurationError, InvalidClaim, RefusedClaims, UnsupportedAlgorithm, shown
 from admit.jose import header as headers
 from admit.jose.algorithms import ALGORITHMS
-from admit.jose.encoding import MAX_TOKEN, b64url_encode, json_bytes
+from admit.jose.encoding import MAX_TOKEN, b64url_encode, json_bytes, must_be_bytes_allowed
 from admit.jose.keys import Key
 from admit.tokens.arguments import (
     duration,
     must_be_a_clock,
     must_be_a_kind,
     must_be_a_type,
-    must_be_bytes_allowed,
     names,
 )
-from admit.tokens.claims import REGISTERED, read_registered
+from admit.tokens.claims import LAST_SECOND, REGISTERED, read_registered
 from admit.tokens.kinds import ACCESS, Kind
 from admit.tokens.lint import refuse_secret_fields, refuse_secrets
 
@@ -121,7 +119,7 @@ class Signer:
         now = int(self._clock())
         exp = now + int(self._lifetime * (1 - self._jitter * clocks.jitter()) if self._jitter else self._lifetime)
         if expires_at is not None:
-            if not isinstance(expires_at, int | float) or not math.isfinite(expires_at):
+            if type(expires_at) not in (int, float) or not abs(expires_at) <= LAST_SECOND:  # which NaN is not
                 raise RefusedClaims("expires_at is a number of seconds since 1970")
             exp = min(exp, int(expires_at))
             if exp <= now:

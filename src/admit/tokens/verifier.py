@@ -13,7 +13,6 @@ from admit.clock import Clock, system_clock
 from admit.errors import (
     ConfigurationError,
     InvalidClaim,
-    InvalidKey,
     InvalidToken,
     MalformedToken,
     RevocationsUnavailable,
@@ -23,8 +22,8 @@ from admit.errors import (
 )
 from admit.jose import header as headers
 from admit.jose.algorithms import Check
-from admit.jose.encoding import MAX_TOKEN, b64url_decode, json_object
-from admit.jose.jws import split
+from admit.jose.encoding import MAX_TOKEN, b64url_decode, json_object, must_be_bytes_allowed
+from admit.jose.jws import checker, split
 from admit.jose.keyset import KeySet
 from admit.tokens import expectations, rules
 from admit.tokens.arguments import (
@@ -32,7 +31,6 @@ from admit.tokens.arguments import (
     must_be_a_clock,
     must_be_a_kind,
     must_be_a_type,
-    must_be_bytes_allowed,
     strings,
 )
 from admit.tokens.cache import TokenCache, require_immutable
@@ -294,6 +292,8 @@ class Verifier(Generic[E]):
         header = headers.parse(head)
         if not self.kind.accepts(header.typ):
             raise WrongType(expectations.other_type(self.kind, header.typ))
+        if headers.normal_type(header.members.get("cty", "")) == "jwt":
+            raise MalformedToken("cty says that a JWT is inside, where the claims should be (RFC 7519 7.2)")
         try:
             key = snapshot.keys.find(header.alg, header.kid)
         except UnknownKey:
@@ -310,10 +310,7 @@ class Verifier(Generic[E]):
                 f"the token is signed with {key.algorithm.name}, and kind {self.kind.name!r} only ever with"
                 f" {' or '.join(sorted(self.kind.algorithms))}"
             )
-        try:
-            return snapshot, key.check, key.kid
-        except InvalidKey as error:
-            raise UnknownKey(str(error)) from None
+        return snapshot, checker(key), key.kid
 
     def _convert(self, raw: dict[str, Any], extra: type[E]) -> E:
         try:
