@@ -15,14 +15,27 @@ from admit.service.passwords import Passwords
 from admit.service.storage import Storage
 from tests.service.conftest import PASSWORD, MovableClock, Opener
 
+RIGHT = [
+    (name, name)
+    for name in ("\u05d0\u05d1", "\u0645\u0631\u064a\u0645", "\u05d0\u05d17", "\u05d0\u05b0", "한글", "กรุง")
+]
 
-@pytest.mark.parametrize(("name", "normal"), [("Alice", "alice"), ("ＡＬＩＣＥ", "alice"), ("é", "é"), ("ÄÖ", "äö")])
+
+@pytest.mark.parametrize(
+    ("name", "normal"), [("Alice", "alice"), ("ＡＬＩＣＥ", "alice"), ("é", "é"), ("ÄÖ", "äö"), *RIGHT]
+)
 def test_a_name_has_one_spelling(name: str, normal: str) -> None:
     assert normalized(name) == normal
     assert normalized(normal) == normal
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a\0b", "a\nb", "ﬁ", "a\u200bb", "x" * 256, "\ud800", "a\u202eb"])
+UNSEEN = [f"ali{chr(point)}ce" for point in (0x34F, 0x115F, 0x1160, 0x17B4, 0x180B, 0xFE0F, 0xE0101, 0x3164, 0xFFA0)]
+TWO_WAYS = ["\u05d0alice", "alice\u05d0", "1\u05d0", "\u05d0-", "\u05d01\u0661", "\u0661"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a\0b", "a\nb", "ﬁ", "a\u200bb", "x" * 256, "\ud800", "a\u202eb", *UNSEEN, *TWO_WAYS]
+)
 def test_what_cannot_be_a_name_is_nobody_at_login_and_refused_when_added(service: TokenService, name: str) -> None:
     with pytest.raises(InvalidRequest):
         service.users.add(name, PASSWORD)

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from admit import Claims, Verifier
 from admit.remote.issuer import RemoteIssuer
+from admit.service.clients import FIRST_PARTY
 from admit.web.fastapi import Bearer
 from admit.web.starlette import BearerMiddleware, claims_of
 from tests.helpers.serving import serving
@@ -131,6 +132,7 @@ def test_a_feed_for_clients_refuses_everybody_else(issuer: Issuer) -> None:
     for answer in (
         httpx2.get(url, trust_env=False),
         httpx2.get(url, auth=wrong, trust_env=False),
+        httpx2.get(url, auth=(FIRST_PARTY, ""), trust_env=False),  # which has no secret: anybody could say that
         httpx2.get(url, headers={"Authorization": "Bearer x"}, trust_env=False),
         httpx2.get(url, params={"client_id": good[0], "client_secret": good[1]}, trust_env=False),
         httpx2.get(url, params={"client_id": "first-party"}, trust_env=False),

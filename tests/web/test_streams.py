@@ -343,7 +343,13 @@ def test_a_websocket_that_depends_on_the_plain_door_opens_for_nobody(hosts: dict
 @pytest.mark.parametrize(("path", "accept"), [("/quiet", "text/event-stream"), ("/many", "*/*")])
 @pytest.mark.parametrize("how", ["expiry", "revocation"])
 def test_an_event_stream_ends_with_its_token(
-    hosts: dict[str, str], later: Callable[[], None], door: str, path: str, accept: str, how: str
+    hosts: dict[str, str],
+    later: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+    door: str,
+    path: str,
+    accept: str,
+    how: str,
 ) -> None:
     SEEN.clear()
     sid, got = f"{door}{path}{how}", ""
@@ -356,6 +362,7 @@ def test_an_event_stream_ends_with_its_token(
     assert got.startswith("data: ")
     if path == "/quiet":
         settled(lambda: "stream over" in SEEN)
+    assert "Exception" not in caplog.text  # the end of a token is no error of the application
 
 
 @BOTH

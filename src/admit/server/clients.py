@@ -69,14 +69,17 @@ def required_credentials(request: Request, parameters: Parameters) -> tuple[str,
 
 
 def basic_credentials(request: Request) -> Credentials:
-    """A client's id and secret from the Authorization header, for GET, whose parameters all stand in the URL.
+    """A confidential client's id and secret from the Authorization header, for GET, whose parameters all stand in the URL.
 
-    Raises InvalidClient where there are none.
+    Raises InvalidClient where either is missing.
     """
     authorization = header(request, "authorization")
     if authorization is None:
         raise InvalidClient("the client did not authenticate")
-    return _basic(authorization)
+    found = _basic(authorization)
+    if found.client_secret is None:  # a public client names itself, and so can anybody
+        raise InvalidClient("the client did not authenticate")
+    return found
 
 
 def bearer(request: Request, verifier: Verifier[Any]) -> Claims[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from admit.service.storage import Storage, Tx
 
 _LONGEST: Final = 255
+_INVISIBLE: Final = re.compile(
+    "[\u034f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]"
+)
+"""Letters and marks that nobody sees (Default_Ignorable_Code_Point), and Hangul that is not put together (RFC 8264 9.9, 9.13)."""
+_RIGHT_TO_LEFT: Final = frozenset(("R", "AL", "AN", "EN", "ES", "CS", "ET", "ON", "BN", "NSM"))
 LINE: Final = Line(Lane.NEW, "")
 """Where new passwords wait to be hashed: together in one line, so that signing up in crowds delays no login."""
 
@@ -235,7 +241,19 @@ def normalized(name: str) -> str | None:
         category = unicodedata.category(character)
         if not ("!" <= character <= "~" or category[0] == "L" or category in ("Mn", "Mc", "Nd")):
             return None
+    if _INVISIBLE.search(text) or not _reads_one_way(text):
+        return None
     return text if unicodedata.normalize("NFKC", text) == text and len(text) <= _LONGEST else None
+
+
+def _reads_one_way(text: str) -> bool:
+    """The Bidi Rule (RFC 5893 2), where anything is written from right to left: its parts could else change places."""
+    kinds = [unicodedata.bidirectional(character) for character in text]
+    if {"R", "AL", "AN"}.isdisjoint(kinds):
+        return True
+    last = next((kind for kind in reversed(kinds) if kind != "NSM"), "")
+    mixed = {"EN", "AN"} <= set(kinds) or not _RIGHT_TO_LEFT.issuperset(kinds)
+    return kinds[0] in ("R", "AL") and last in ("R", "AL", "EN", "AN") and not mixed
 
 
 def possible(sub: str) -> bool:

@@ -118,22 +118,22 @@ class EventStream:
 
     def __init__(self, send: Send, watch: Watch) -> None:
         self._send, self._watch = send, watch
-        self._is_stream = self._finished = False
+        self._is_stream = self.finished = False
 
     async def send(self, message: Message) -> None:
         """As the server's. Raises OSError, as for a client that is gone, where the token has ended."""
         if message["type"] == "http.response.start":
             kinds = (value for name, value in message["headers"] if name.lower() == b"content-type")
             self._is_stream = any(value.lower().startswith(EVENT_STREAM) for value in kinds)
-        elif self._is_stream and (self._finished or await self._watch.verdict() is not None):
+        elif self._is_stream and (self.finished or await self._watch.verdict() is not None):
             await self.end(None)
             raise OSError("the token of this event stream has ended")
         await self._send(message)
 
     async def end(self, _: AdmitError | None) -> bool:
         """End it, if it is an event stream; then what it still waits for is in vain."""
-        if self._is_stream and not self._finished:
-            self._finished = True
+        if self._is_stream and not self.finished:
+            self.finished = True
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         return self._is_stream
 
@@ -151,11 +151,15 @@ async def guard_stream(app: ASGIApp, scope: Scope, receive: Receive, send: Send,
     What asks for one (EventSource does) is ended on time; whatever else turns out to be one, at the next event.
     """
     stream = EventStream(send, watch)
-    if any(name == b"accept" and EVENT_STREAM in value.lower() for name, value in scope["headers"]):
-        async with until_end(watch, stream.end):
+    try:
+        if any(name == b"accept" and EVENT_STREAM in value.lower() for name, value in scope["headers"]):
+            async with until_end(watch, stream.end):
+                await app(scope, receive, stream.send)
+        else:
             await app(scope, receive, stream.send)
-    else:
-        await app(scope, receive, stream.send)
+    except _GONE:
+        if not stream.finished:  # or it is how the application heard of the end, which is no error
+            raise
 
 
 def close_code(error: AdmitError) -> int:
