@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from admit.jose import jwk, pem, strength
 from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import b64url_decode
 from admit.jose.pem import MAX_PEM
-from tests.helpers.edwards import P448, P25519, small_448, small_25519, spellings
+from tests.helpers.edwards import D448, D25519, P448, P25519, root, small_448, small_25519, spellings
 from tests.helpers.forge import b64, key
 
 
@@ -72,6 +72,34 @@ def test_without_the_refusal_a_small_order_key_lets_one_signature_pass_for_many_
 def test_an_edwards_key_that_is_not_canonical_is_refused(alg: str, data: bytes) -> None:
     with pytest.raises(InvalidKey):
         Key.from_jwk({"kty": "OKP", "crv": alg, "x": b64(data)})
+
+
+@pytest.mark.parametrize(
+    ("alg", "kind", "a", "d", "p", "size"),
+    [
+        ("Ed25519", ed25519.Ed25519PublicKey, -1, D25519, P25519, 32),
+        ("Ed448", ed448.Ed448PublicKey, 1, D448, P448, 57),
+    ],
+)
+def test_an_edwards_key_is_a_point_of_its_curve_in_every_form(
+    alg: str, kind: Any, a: int, d: int, p: int, size: int
+) -> None:
+    on = {y for y in range(2, 40) if root((1 - y * y) * pow(a - d * y * y, -1, p), p) is not None}
+    assert 0 < len(on) < 38
+    for y in range(2, 40):
+        data = (y | (y & 1) << size * 8 - 1).to_bytes(size, "little")
+        public = kind.from_public_bytes(data)
+        der, text = (
+            public.public_bytes(form, PublicFormat.SubjectPublicKeyInfo) for form in (Encoding.DER, Encoding.PEM)
+        )
+        members = {"kty": "OKP", "crv": alg, "x": b64(data)}
+        calls = (partial(Key.from_jwk, members), partial(Key.from_der, der, alg), partial(Key.from_pem, text, alg))
+        for call in calls:
+            if y in on:
+                assert call().to_jwk()["x"] == b64(data)
+            else:
+                with pytest.raises(InvalidKey, match="not a point of its curve"):
+                    call()
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,11 @@ _SMALL_ORDER_25519: Final = frozenset(
 )
 _P448: Final = 2**448 - 2**224 - 1
 _SMALL_ORDER_448: Final = frozenset((0, 1, _P448 - 1))
+# (type, bits of y, p, a, d, y of small order) of the curve a x^2 + y^2 = 1 + d x^2 y^2 (RFC 8032 5.1, 5.2)
+_EDWARDS: Final = (
+    (ed25519.Ed25519PublicKey, 255, _P25519, -1, -121665 * pow(121666, -1, _P25519), _SMALL_ORDER_25519),
+    (ed448.Ed448PublicKey, 455, _P448, 1, -39081, _SMALL_ORDER_448),
+)
 
 _SMALL_PRIMES: Final = tuple(p for p in range(2, 168) if all(p % q for q in range(2, p)))
 # Infineon's broken generator (ROCA, CVE-2017-15361): its moduli are powers of 65537 modulo each of these primes.
@@ -49,7 +54,7 @@ def refuse_weak(public: Any, row: Algorithm) -> None:
     else:
         if not isinstance(public, row.public_type):  # type: ignore[arg-type]
             raise InvalidKey(f"{row.name} takes a key made for {row.crv or row.name}")
-        _refuse_small_order(public)
+        _refuse_bad_point(public)
 
 
 def refuse_unfit(public: Any, row: KeyManagement) -> None:
@@ -111,16 +116,16 @@ def _refuse_weak_rsa(public: Any, name: str) -> None:
         raise InvalidKey("this RSA key was made by a generator whose keys can be factored (ROCA, CVE-2017-15361)")
 
 
-def _refuse_small_order(public: Any) -> None:
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        bits, prime, small = 255, _P25519, _SMALL_ORDER_25519
-    elif isinstance(public, ed448.Ed448PublicKey):
-        bits, prime, small = 455, _P448, _SMALL_ORDER_448
-    else:
-        return
-    encoded = int.from_bytes(public.public_bytes(Encoding.Raw, PublicFormat.Raw), "little")
-    y = encoded & ((1 << bits) - 1)  # the bit above is the sign of x
-    if y >= prime or y in small:
-        raise InvalidKey(
-            "this Edwards-curve public key has a small order or is not canonical: any message could verify"
-        )
+def _refuse_bad_point(public: Any) -> None:
+    for kind, bits, prime, a, d, small in _EDWARDS:
+        if not isinstance(public, kind):
+            continue
+        encoded = int.from_bytes(public.public_bytes(Encoding.Raw, PublicFormat.Raw), "little")
+        y = encoded & ((1 << bits) - 1)  # the bit above is the sign of x
+        if y >= prime or y in small:
+            raise InvalidKey(
+                "this Edwards-curve public key has a small order or is not canonical: any message could verify"
+            )
+        # x^2 = (1 - y^2) / (a - d y^2) has a root where the product of the two has one; Euler's criterion tells
+        if pow((1 - y * y) * (a - d * y * y), prime // 2, prime) != 1:
+            raise InvalidKey("this Edwards-curve public key is not a point of its curve (RFC 8032 5.1.3, 5.2.3)")
