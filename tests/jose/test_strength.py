@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache, partial
@@ -296,14 +297,45 @@ def test_a_modulus_of_the_broken_generator_is_refused() -> None:
         Key.from_jwk(rsa_jwk(n))
 
 
+@pytest.mark.parametrize("alg", ["RS256", "PS512", "RSA-OAEP-256"])
+def test_a_modulus_whose_primes_are_close_is_refused(alg: str) -> None:
+    p = key("RS256")._material[0].private_numbers().p
+    near = next(q for q in range(p + 2, p + 100_000, 2) if pow(2, q - 1, q) == 1)
+    for n in (p * p, p * near):
+        members = rsa_jwk(n, alg=alg)
+        pem = rsa.RSAPublicNumbers(65537, n).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        for call in (partial(Key.from_jwk, members), partial(Key.from_pem, pem, alg)):
+            with pytest.raises(InvalidKey, match="so close"):
+                call()
+
+
+def test_factors_are_found_within_a_hundred_steps_and_no_further() -> None:
+    p = key("RS256")._material[0].private_numbers().p
+    for steps in (0, 1, 50, 99, 100, 1000):
+        b = math.isqrt(2 * p * steps)  # of a^2 - b^2, a is that many over the root, or one less
+        n = (p + b) * (p - b)
+        needed = p - math.isqrt(n - 1)
+        assert abs(needed - steps) <= 1
+        assert strength._factors_are_close(n) == (needed <= strength._FERMAT_STEPS), steps
+
+
+def test_looking_for_close_factors_costs_little() -> None:
+    for bits, most in ((2048, 1e-3), (4096, 3e-3)):
+        n = (1 << bits - 1) + 12345678901234567891
+        times = []
+        for _ in range(5):
+            began = time.thread_time()
+            assert not strength._factors_are_close(n)
+            times.append(time.thread_time() - began)
+        assert min(times) < most
+
+
 def test_keys_of_other_generators_are_not_taken_for_the_broken_ones() -> None:
     for number in range(3):
         assert Key.from_jwk(key("RS256", number).public().to_jwk())
 
 
 def test_a_huge_key_costs_nothing() -> None:
-    import time
-
     began = time.thread_time()
     good = key("RS256").to_jwk(private=True)
     huge = b64(b"\x01" * 1_000_000)
