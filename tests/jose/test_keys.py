@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,9 +16,10 @@ from admit.errors import ConfigurationError, InvalidKey, MalformedToken, Unknown
 from admit.jose import jwk
 from admit.jose.jwk import MAX_KEYS, MAX_TEXT
 from admit.jose.keyset import find, sources
+from admit.jose.pem import MAX_PASSWORD
 from admit.jose.strength import _SMALL_PRIMES
 from admit.remote.jwks import read_jwks
-from tests.helpers.forge import ALL, KID, b64, key
+from tests.helpers.forge import ALL, KID, b64, key, said
 
 SECRETS = [alg for alg in ALL if alg.startswith("HS")]
 PAIRS = [alg for alg in ALL if alg not in SECRETS]
@@ -51,6 +53,25 @@ def test_a_key_reads_back_from_pem_and_der(alg: str, password: bytes | None) -> 
         for wrong in (None, b"wrong", b""):
             with pytest.raises(InvalidKey):
                 Key.from_pem(made.to_pem(private=True, password=password), alg, password=wrong)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_password_is_bytes_that_are_not_empty_and_never_means_in_the_clear(private: bool) -> None:
+    made = key("ES256")
+    odd: list[Any] = [b"", "", "secret", 0, False, 5, bytearray(b"secret"), [b"secret"], b"x" * (MAX_PASSWORD + 1)]
+    for password in odd:
+        for call in (
+            partial(made.to_pem, private=private),
+            partial(made.to_der, private=private),
+            partial(Key.from_pem, made.to_pem(private=private), "ES256"),
+            partial(Key.from_der, made.to_der(private=private), "ES256"),
+        ):
+            with pytest.raises(InvalidKey, match="a password is 1 to 1023 bytes") as caught:
+                call(password=password)
+            assert "secret" not in said(caught.value)
+    longest = b"x" * MAX_PASSWORD
+    assert Key.from_pem(made.to_pem(private=True, password=longest), "ES256", password=longest, kid=KID) == made
+    assert b"BEGIN PRIVATE KEY" in made.to_pem(private=True, password=None)
 
 
 @pytest.mark.parametrize("alg", ["Ed25519", "Ed448"])

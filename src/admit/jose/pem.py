@@ -15,6 +15,7 @@ from admit.errors import InvalidKey
 from admit.jose.jwk import Material
 
 MAX_PEM: Final = 64 * 1024  # an ML-DSA-87 certificate is about 10 kB
+MAX_PASSWORD: Final = 1023  # bytes: OpenSSL's own limit
 _ENCODINGS: Final = {"PEM": Encoding.PEM, "DER": Encoding.DER}
 
 
@@ -23,7 +24,7 @@ def read(data: bytes, password: bytes | None = None) -> Material:
 
     Raises InvalidKey. A certificate's signatures and dates are not looked at: whoever names it trusts it.
     """
-    _check_size(data)
+    _check(data, password)
     if b"-----BEGIN CERTIFICATE-----" in data:
         return None, _load(lambda: _certificate_key(data, "PEM"))
     if b"PRIVATE KEY-----" in data:
@@ -36,7 +37,7 @@ def read(data: bytes, password: bytes | None = None) -> Material:
 
 def read_der(data: bytes, password: bytes | None = None) -> Material:
     """The key in DER bytes: a private key, a public key or a certificate, each tried in turn. Raises InvalidKey."""
-    _check_size(data)
+    _check(data, password)
     for load in (
         lambda: serialization.load_der_private_key(data, password),
         lambda: serialization.load_der_public_key(data),
@@ -52,6 +53,7 @@ def read_der(data: bytes, password: bytes | None = None) -> Material:
 
 def write(material: Material, *, private: bool, password: bytes | None = None, encoding: str = "PEM") -> bytes:
     """PKCS#8 (encrypted under `password`, if given) or SPKI. Raises InvalidKey for secrets and missing halves."""
+    _check_password(password)
     secret, public = material
     form = _ENCODINGS.get(encoding)
     if form is None:
@@ -62,7 +64,7 @@ def write(material: Material, *, private: bool, password: bytes | None = None, e
         return bytes(public.public_bytes(form, PublicFormat.SubjectPublicKeyInfo))
     if secret is None:
         raise InvalidKey("this key has no private half to export")
-    lock = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    lock = serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)
     return bytes(secret.private_bytes(form, PrivateFormat.PKCS8, lock))
 
 
@@ -84,11 +86,18 @@ def looks_like_key_material(data: bytes) -> bool:
     return False
 
 
-def _check_size(data: bytes) -> None:
+def _check(data: bytes, password: bytes | None) -> None:
     if not isinstance(data, bytes):
         raise InvalidKey(f"a key document is bytes, not {type(data).__name__}")
     if len(data) > MAX_PEM:
         raise InvalidKey(f"the key document has {len(data)} bytes, at most {MAX_PEM} are read")
+    _check_password(password)
+
+
+def _check_password(password: bytes | None) -> None:
+    """An empty one would be no encryption at all, and is what a setting that was forgotten looks like."""
+    if password is not None and not (isinstance(password, bytes) and 0 < len(password) <= MAX_PASSWORD):
+        raise InvalidKey(f"a password is 1 to {MAX_PASSWORD} bytes; None means that the key is not encrypted")
 
 
 def _certificate_key(data: bytes, encoding: str) -> Any:
