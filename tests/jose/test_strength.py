@@ -6,16 +6,17 @@ import base64
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime
 from functools import cache, partial
+from itertools import count, product
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm as NotBuiltIn
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from admit import Key
@@ -297,14 +298,13 @@ def test_a_modulus_of_the_broken_generator_is_refused() -> None:
         Key.from_jwk(rsa_jwk(n))
 
 
-@pytest.mark.parametrize("alg", ["RS256", "PS512", "RSA-OAEP-256"])
-def test_a_modulus_whose_primes_are_close_is_refused(alg: str) -> None:
+def test_a_modulus_whose_primes_are_close_is_refused() -> None:
     p = key("RS256")._material[0].private_numbers().p
-    near = next(q for q in range(p + 2, p + 100_000, 2) if pow(2, q - 1, q) == 1)
-    for n in (p * p, p * near):
-        members = rsa_jwk(n, alg=alg)
-        pem = rsa.RSAPublicNumbers(65537, n).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        for call in (partial(Key.from_jwk, members), partial(Key.from_pem, pem, alg)):
+    near = next(q for q in count(p + 2, 2) if all(q % small for small in strength._SMALL_PRIMES))  # as good as a prime
+    for n, alg in product((p * p, p * near), ("RS256", "PS512", "RSA-OAEP-256")):
+        public = rsa.RSAPublicNumbers(65537, n).public_key()
+        pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        for call in (partial(Key.from_jwk, rsa_jwk(n, alg=alg)), partial(Key.from_pem, pem, alg)):
             with pytest.raises(InvalidKey, match="so close"):
                 call()
 
@@ -362,6 +362,104 @@ def test_the_private_numbers_of_an_rsa_key_belong_together() -> None:
         Key.from_jwk(good | {"oth": []})
     bare = {k: v for k, v in good.items() if k not in ("p", "q", "dp", "dq", "qi")}
     assert Key.from_jwk(bare).to_jwk(private=True)["d"] == good["d"]
+
+
+# --- RSASSA-PSS keys (RFC 4055), which the library reads as any other RSA key
+
+# openssl genpkey -algorithm RSA-PSS, with SHA-384 for rsa_pss_keygen_md and rsa_pss_keygen_mgf1_md; it signed itself.
+PSS_CERTIFICATE = base64.b64decode(
+    "MIIDPTCCAfECFBzG4t3uHPlgz8LdYD4PEFKjNUiZMEEGCSqGSIb3DQEBCjA0oA8wDQYJYIZIAWUDBAICBQChHDAaBgkqhkiG9w0BAQgwDQYJYIZI"
+    "AWUDBAICBQCiAwIBMDAMMQowCAYDVQQDDAF4MCAXDTI2MTEyNjE4MjQwNFoYDzIxMjYxMTAyMTgyNDA0WjAMMQowCAYDVQQDDAF4MIIBVjBBBgkq"
+    "hkiG9w0BAQowNKAPMA0GCWCGSAFlAwQCAgUAoRwwGgYJKoZIhvcNAQEIMA0GCWCGSAFlAwQCAgUAogMCATADggEPADCCAQoCggEBAKPpGfTedhbk"
+    "anmxxsZ6hHGZ+yhD2wZd42Oh++5BuQHfGQRKusudI/r90UhKqssdecPBqhfO+5gao9iQNJhJnBnVNuobWO1oaT6e+LRsh1Vl0ZrObGA3bqp9uwov"
+    "Oc7q0Jofi5RkGIpICCO+Y1NndDXx45O8M6R92p4dqB0QsG2exDhwcLhXV4aM7qGLDFx+Ji1YI60snCJEnZP3NYzq7IEDr1fr5Nz93i6XO0+DsjIZ"
+    "sF4h0peew4Uwhp3l8cVsSC9d94HsF/6trbiQZ+Gn9bzcWCxd+TcSpy8qlkMtm5bG7BH0ZveveObuuVKU5mt86oiJ1Ur6BlkZvv8nApbN5UcCAwEA"
+    "ATBBBgkqhkiG9w0BAQowNKAPMA0GCWCGSAFlAwQCAgUAoRwwGgYJKoZIhvcNAQEIMA0GCWCGSAFlAwQCAgUAogMCATADggEBAEhYtZsTYhMz0xbu"
+    "I8i29XcJzoRFUqfzS4YPzLqVYJvnXBia7KhvhQvC3cLWAEtoBiMwHjB27mqvLSfI0fGGHVL+CMWneFES0TC/rWq4kLZDEe/G3cq8yY853QnmyKiv"
+    "524bYU4LXm4Wy9poZl10gQRT+kEnY8fJeQVaeEjM1QcPZEPgtOdOjxrV8jgbAf68lRVeeFsD/0uJNFH7w7AcmtfyoeX/frFWgELwi8N4E6AHEPOd"
+    "gmU2gCHQS8gfshCGDhoZ030gw/a/Cja00s1JWxBEIgiEXxZZ2S+y4gOYZIN3n/O728WgbbmBxsl+KgW5HIBppWgXZMhamtUtrVDSQ9g="
+)
+PKCS1_ARC = bytes.fromhex("06092a864886f70d0101")
+RSA_ALGS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "RSA-OAEP", "RSA-OAEP-512")
+
+
+def tlv(tag: int, *parts: bytes) -> bytes:
+    return bytes((tag, sum(map(len, parts)))) + b"".join(parts)
+
+
+def pss(*parameters: bytes) -> bytes:
+    """The AlgorithmIdentifier of a PSS key."""
+    return tlv(0x30, PKCS1_ARC + b"\x0a", *parameters)
+
+
+def pss_parameters(digest: int, mgf: int | None) -> bytes:
+    """RSASSA-PSS-params with the hash of that last arc under SHA-2, and for MGF1 that one, or its default (SHA-1)."""
+    first, second = (
+        tlv(0x30, bytes.fromhex("06096086480165030402") + bytes((arc or 0,)), tlv(5)) for arc in (digest, mgf)
+    )
+    masks = () if mgf is None else (tlv(0xA1, tlv(0x30, PKCS1_ARC + b"\x08", second)),)
+    return tlv(0x30, tlv(0xA0, first), *masks, tlv(0xA2, tlv(2, b"\x20")))
+
+
+def relabelled(der: bytes, algorithm: bytes) -> bytes:
+    """The document of an RSA key with another AlgorithmIdentifier; what encloses it gets its length."""
+    plain = tlv(0x30, PKCS1_ARC + b"\x01", tlv(5))
+    at, changed = der.index(plain), bytearray(der.replace(plain, algorithm))
+    for start in range(at):
+        length = int.from_bytes(der[start + 2 : start + 4])
+        if der[start : start + 2] == b"\x30\x82" and start + 4 + length > at:
+            changed[start + 2 : start + 4] = (length + len(algorithm) - len(plain)).to_bytes(2)
+    return bytes(changed)
+
+
+def expect(der: bytes, label: str, algs: Container[str], asked: Iterable[str] = RSA_ALGS) -> None:
+    """Of the algorithms asked for, the key is for these alone, in DER and in PEM."""
+    text = f"-----BEGIN {label}-----\nComment: with a header\n\n".encode() + base64.encodebytes(der)
+    text += f"-----END {label}-----\n".encode()
+    for alg, call in product(asked, (partial(Key.from_der, der), partial(Key.from_pem, text))):
+        if alg in algs:
+            assert call(alg).alg == alg
+        else:
+            with pytest.raises(InvalidKey, match=f"an RSASSA-PSS key for .*, not for '{alg}'"):
+                call(alg)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "algs"),
+    [
+        ([], {"PS256", "PS384", "PS512"}),
+        ([pss_parameters(1, 1)], {"PS256"}),
+        ([pss_parameters(2, 2)], {"PS384"}),
+        ([pss_parameters(3, 3)], {"PS512"}),
+        ([pss_parameters(4, 4)], set()),  # SHA-224
+        ([pss_parameters(1, 3)], set()),
+        ([pss_parameters(1, None)], set()),
+        ([tlv(0x30)], set()),  # SHA-1
+    ],
+    ids=["any", "SHA-256", "SHA-384", "SHA-512", "SHA-224", "MGF1 with SHA-512", "MGF1 with SHA-1", "SHA-1"],
+)
+def test_a_pss_key_is_for_pss_alone_and_for_its_hash(parameters: list[bytes], algs: set[str]) -> None:
+    expect(relabelled(key("RS256").to_der(), pss(*parameters)), "PUBLIC KEY", algs)
+    expect(relabelled(certificate(alg="RS256"), pss(*parameters)), "CERTIFICATE", algs)
+    private = relabelled(key("RS256").to_der(private=True), pss(*parameters))
+    expect(private, "PRIVATE KEY", algs, ("RS256", "PS256"))  # two of them: to read one takes a while
+
+
+def test_a_pss_key_of_openssl_is_for_its_hash() -> None:
+    at = PSS_CERTIFICATE.index(bytes.fromhex("30820156"))
+    expect(PSS_CERTIFICATE, "CERTIFICATE", {"PS384"})
+    expect(PSS_CERTIFICATE[at : at + 4 + 0x156], "PUBLIC KEY", {"PS384"})
+
+
+def test_an_rsa_key_that_is_not_of_pss_is_for_every_algorithm() -> None:
+    public = key("RS256")._material[1]
+    signed_with_pss = certificate(alg="RS256", rsa_padding=padding.PSS(padding.MGF1(hashes.SHA384()), 48))
+    expect(key("RS256").to_der(), "PUBLIC KEY", RSA_ALGS)
+    expect(public.public_bytes(Encoding.DER, PublicFormat.PKCS1), "RSA PUBLIC KEY", RSA_ALGS)
+    expect(signed_with_pss, "CERTIFICATE", RSA_ALGS)
+    issuer = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(PSS_CERTIFICATE) + b"-----END CERTIFICATE-----\n"
+    chain = certificate(der=False, alg="RS256") + issuer
+    assert Key.from_pem(chain, "RS256").thumbprint() == key("RS256").thumbprint()
 
 
 # --- kinds of key
@@ -446,9 +544,9 @@ def test_a_secret_is_at_least_as_long_as_the_hash(alg: str, size: int) -> None:
             Key.from_jwk({"kty": "oct", "alg": alg, "k": b64(bytes(range(short)))})
 
 
-def certificate(der: bool = True) -> bytes:
+def certificate(der: bool = True, alg: str = "ES256", **signing: Any) -> bytes:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    private = key("ES256")._material[0]
+    private = key(alg)._material[0]
     built = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -457,7 +555,7 @@ def certificate(der: bool = True) -> bytes:
         .serial_number(1)
         .not_valid_before(datetime(2020, 1, 1))
         .not_valid_after(datetime(2040, 1, 1))
-        .sign(private, hashes.SHA256())
+        .sign(private, hashes.SHA256(), **signing)
     )
     return built.public_bytes(Encoding.DER if der else Encoding.PEM)
 

@@ -104,12 +104,12 @@ class Key:
     def from_pem(cls, data: bytes | str, alg: str, *, password: bytes | None = None, kid: str | None = None) -> Key:
         """A key from PEM: PKCS#8, PKCS#1, SEC1, SPKI or an X.509 certificate (whose trust is the caller's affair)."""
         text = data.encode("ascii", "replace") if isinstance(data, str) else data
-        return cls._from_material(pem_form.read(text, password), alg, kid)
+        return cls._from_material(pem_form.read(text, alg, password), alg, kid)
 
     @classmethod
     def from_der(cls, data: bytes, alg: str, *, password: bytes | None = None, kid: str | None = None) -> Key:
         """A key from DER: PKCS#8, PKCS#1, SEC1, SPKI or an X.509 certificate."""
-        return cls._from_material(pem_form.read_der(data, password), alg, kid)
+        return cls._from_material(pem_form.read_der(data, alg, password), alg, kid)
 
     @classmethod
     def _from_material(cls, material: jwk_form.Material, alg: str, kid: str | None) -> Key:

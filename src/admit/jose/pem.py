@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from binascii import a2b_base64
 from contextlib import suppress
 from typing import Any, Final
@@ -9,22 +10,34 @@ from typing import Any, Final
 from cryptography.exceptions import InternalError
 from cryptography.exceptions import UnsupportedAlgorithm as NotBuiltIn
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, PublicFormat
 
-from admit.errors import InvalidKey
+from admit.errors import InvalidKey, shown
 from admit.jose.jwk import Material
 
 MAX_PEM: Final = 64 * 1024  # an ML-DSA-87 certificate is about 10 kB
 MAX_PASSWORD: Final = 1023  # bytes: OpenSSL's own limit
 _ENCODINGS: Final = {"PEM": Encoding.PEM, "DER": Encoding.DER}
+# The last arcs of rsaEncryption and id-RSASSA-PSS (RFC 8017 C), and of SHA-256, SHA-384 and SHA-512 (RFC 5754 2).
+_RSA_OID: Final = re.compile(rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01([\x01\x0a])")
+_SHA2_OID: Final = re.compile(rb"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02(.)", re.DOTALL)
+_PSS_HASHES: Final = {"PS256": b"\x01", "PS384": b"\x02", "PS512": b"\x03"}
 
 
-def read(data: bytes, password: bytes | None = None) -> Material:
+def read(data: bytes, alg: str, password: bytes | None = None) -> Material:
     """The key in PEM text: a private key (encrypted with `password`, or not), a public key, or a certificate's key.
 
-    Raises InvalidKey. A certificate's signatures and dates are not looked at: whoever names it trusts it.
+    Raises InvalidKey, also where the key says itself that it is not for `alg`. A certificate's signatures and dates are not
+    looked at: whoever names it trusts it.
     """
     _check(data, password)
+    material = _read_pem(data, password)
+    _refuse_another_scheme(_blocks(data), material[1], alg)
+    return material
+
+
+def _read_pem(data: bytes, password: bytes | None) -> Material:
     if b"-----BEGIN CERTIFICATE-----" in data:
         return None, _load(lambda: _certificate_key(data, "PEM"))
     if b"PRIVATE KEY-----" in data:
@@ -35,9 +48,15 @@ def read(data: bytes, password: bytes | None = None) -> Material:
     raise InvalidKey("no PEM block of a key or certificate (-----BEGIN ... KEY-----) was found")
 
 
-def read_der(data: bytes, password: bytes | None = None) -> Material:
-    """The key in DER bytes: a private key, a public key or a certificate, each tried in turn. Raises InvalidKey."""
+def read_der(data: bytes, alg: str, password: bytes | None = None) -> Material:
+    """The key in DER bytes: a private key, a public key or a certificate, each tried in turn. Raises as `read` does."""
     _check(data, password)
+    material = _read_der(data, password)
+    _refuse_another_scheme([data], material[1], alg)
+    return material
+
+
+def _read_der(data: bytes, password: bytes | None) -> Material:
     for load in (
         lambda: serialization.load_der_private_key(data, password),
         lambda: serialization.load_der_public_key(data),
@@ -81,7 +100,8 @@ def looks_like_key_material(data: bytes) -> bool:
             candidates.append(a2b_base64(text))
     for candidate in candidates:
         with suppress(InvalidKey):
-            read_der(candidate)
+            _check(candidate, None)
+            _read_der(candidate, None)
             return True
     return False
 
@@ -98,6 +118,40 @@ def _check_password(password: bytes | None) -> None:
     """An empty one would be no encryption at all, and is what a setting that was forgotten looks like."""
     if password is not None and not (isinstance(password, bytes) and 0 < len(password) <= MAX_PASSWORD):
         raise InvalidKey(f"a password is 1 to {MAX_PASSWORD} bytes; None means that the key is not encrypted")
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    """The DER of every PEM block, found as the library finds it; the headers of RFC 1421 have colons."""
+    found: list[bytes] = []
+    while True:
+        _, _, data = data.partition(b"-----BEGIN ")
+        body, end, data = data.partition(b"-----")[2].partition(b"-----END ")
+        if not end:
+            return found
+        with suppress(ValueError):
+            found.append(a2b_base64(b"".join(line for line in body.split(b"\n") if b":" not in line)))
+
+
+def _refuse_another_scheme(documents: list[bytes], public: Any, alg: str) -> None:
+    """An RSASSA-PSS key is for PSS alone, and for the hash in its parameters if it has some (RFC 4055 1.2).
+
+    The library does not tell such a key from others. Its AlgorithmIdentifier is the last one before its numbers in SPKI,
+    PKCS#8 and certificates; an encrypted one cannot be seen.
+    """
+    if not isinstance(public, rsa.RSAPublicKey):
+        return
+    numbers = public.public_bytes(Encoding.DER, PublicFormat.PKCS1)[4:]  # a private key holds them, too
+    for document in documents:
+        before, found, _ = document.partition(numbers)
+        *_, kind, parameters = (b"", b"", *_RSA_OID.split(before))
+        if not found or kind != b"\x0a":
+            continue
+        hashes = _SHA2_OID.findall(parameters)  # that of the content and that of MGF1
+        own = [name for name, each in _PSS_HASHES.items() if parameters[:1] != b"\x30" or hashes == [each, each]]
+        if alg not in own:
+            raise InvalidKey(
+                f"this is an RSASSA-PSS key for {', '.join(own) or 'a hash that JOSE does not have'}, not for {shown(alg)}"
+            )
 
 
 def _certificate_key(data: bytes, encoding: str) -> Any:
