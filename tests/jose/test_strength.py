@@ -17,14 +17,26 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm as NotBuiltIn
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.padding import PKCS7
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from admit import Key
 from admit.errors import ConfigurationError, InvalidKey, UnsupportedAlgorithm
 from admit.jose import jwk, pem, strength
 from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import b64url_decode
-from admit.jose.pem import MAX_PEM
+from admit.jose.pem import MAX_PEM, MAX_WORK
 from tests.helpers.edwards import D448, D25519, P448, P25519, root, small_448, small_25519, spellings
 from tests.helpers.forge import b64, key
 
@@ -384,7 +396,10 @@ RSA_ALGS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "RSA-OAEP", "R
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:
-    return bytes((tag, sum(map(len, parts)))) + b"".join(parts)
+    body = b"".join(parts)
+    size = (len(body).bit_length() + 7) // 8
+    length = len(body).to_bytes(1) if len(body) < 128 else bytes((0x80 | size,)) + len(body).to_bytes(size)
+    return bytes((tag,)) + length + body
 
 
 def pss(*parameters: bytes) -> bytes:
@@ -460,6 +475,93 @@ def test_an_rsa_key_that_is_not_of_pss_is_for_every_algorithm() -> None:
     issuer = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(PSS_CERTIFICATE) + b"-----END CERTIFICATE-----\n"
     chain = certificate(der=False, alg="RS256") + issuer
     assert Key.from_pem(chain, "RS256").thumbprint() == key("RS256").thumbprint()
+
+
+# --- encrypted PKCS#8 says itself how often its password is hashed
+
+PBES2, PBKDF2 = (bytes.fromhex("06092a864886f70d01050" + last) for last in "dc")
+PBES1, PKCS12 = bytes.fromhex("06092a864886f70d01050a"), bytes.fromhex("060a2a864886f70d010c0103")
+SCRYPT = bytes.fromhex("06092b06010401da47040b")
+AES_256_CBC = bytes.fromhex("060960864801650304012a")
+SALT = b"\x02\x01\x01salt."
+
+
+def locked(
+    function: bytes, *numbers: int, key: bytes = bytes(32), salt: bytes = SALT, plain: bytes = bytes(16)
+) -> bytes:
+    """Encrypted PKCS#8 whose function has these numbers after its salt; under `key`, if it is of PBES2."""
+    asked = [tlv(2, number.to_bytes(number.bit_length() // 8 + 1)) for number in numbers]
+    method = function + tlv(0x30, tlv(4, salt), *asked)
+    if function in (PBKDF2, SCRYPT):
+        method = PBES2 + tlv(0x30, tlv(0x30, method), tlv(0x30, AES_256_CBC, tlv(4, bytes(16))))
+    padder, cipher = PKCS7(128).padder(), Cipher(AES256(key), CBC(bytes(16))).encryptor()
+    return tlv(0x30, tlv(0x30, method), tlv(4, cipher.update(padder.update(plain) + padder.finalize())))
+
+
+def armored(der: bytes) -> bytes:
+    return (
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nA: x\rB: y\n\n"
+        + base64.encodebytes(der)
+        + b"-----END ENCRYPTED PRIVATE KEY-----\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "numbers", "short"),
+    [
+        (PBKDF2, (MAX_WORK,), True),
+        (PBKDF2, (MAX_WORK, 32), True),
+        (PBKDF2, (MAX_WORK + 1,), False),
+        (PBKDF2, (10_000_000, 32), False),
+        (PBKDF2, (2**31 - 1,), False),
+        (PBKDF2, (2**63,), False),
+        (PBES1, (MAX_WORK,), True),
+        (PBES1, (MAX_WORK + 1,), False),
+        (PKCS12, (MAX_WORK,), True),
+        (PKCS12, (MAX_WORK + 1,), False),
+        (SCRYPT, (2**17, 8, 1), True),
+        (SCRYPT, (2**14, 8, 5, 32), True),
+        (SCRYPT, (2**18, 8, 1), False),
+        (SCRYPT, (2**14, 2**8, 1), False),
+        (SCRYPT, (2**14, 8, 2**8), False),
+        (SCRYPT, (2**14, 8, 2**30, 32), False),
+    ],
+)
+def test_a_password_is_hashed_no_longer_than_the_limit(function: bytes, numbers: tuple[int, ...], short: bool) -> None:
+    der = locked(function, *numbers)
+    if short:
+        pem._refuse_slow(der)
+        return
+    began = time.thread_time()
+    for read, data in ((Key.from_der, der), (Key.from_pem, armored(der))):
+        with pytest.raises(InvalidKey, match="openssl pkcs8 -topk8"):
+            read(data, "ES256", password=b"pw")
+    assert time.thread_time() - began < 0.1
+
+
+def test_a_function_that_cannot_be_read_is_too_much() -> None:
+    decoy = locked(PBKDF2, 1).ljust(128)
+    for der in (locked(PBKDF2, MAX_WORK + 1, salt=decoy), locked(PBKDF2, 1).replace(PBKDF2, SCRYPT[:-1] + b"\x0c")):
+        for read, data in ((Key.from_der, der), (Key.from_pem, armored(der))):
+            with pytest.raises(InvalidKey, match="not known"):
+                read(data, "ES256", password=b"pw")
+
+
+def test_an_honest_encrypted_key_is_read_whatever_its_function() -> None:
+    own = key("ES256")
+    plain = own.to_der(private=True)
+    keys: list[tuple[bytes, tuple[int, ...], bytes]] = [
+        (PBKDF2, (600_000,), PBKDF2HMAC(hashes.SHA1(), 32, SALT, 600_000).derive(b"pw")),
+        (PBKDF2, (1, 32), PBKDF2HMAC(hashes.SHA1(), 32, SALT, 1).derive(b"pw")),
+        (SCRYPT, (1024, 8, 1), Scrypt(SALT, 32, 1024, 8, 1).derive(b"pw")),
+    ]
+    for function, numbers, derived in keys:
+        der = locked(function, *numbers, key=derived, plain=plain)
+        assert Key.from_der(der, "ES256", password=b"pw", kid=own.kid) == own
+        assert Key.from_pem(armored(der), "ES256", password=b"pw", kid=own.kid) == own
+    old = own._material[0].private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"pw"))
+    assert b"DEK-Info" in old
+    assert Key.from_pem(old, "ES256", password=b"pw", kid=own.kid) == own
 
 
 # --- kinds of key

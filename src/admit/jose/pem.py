@@ -18,11 +18,23 @@ from admit.jose.jwk import Material
 
 MAX_PEM: Final = 64 * 1024  # an ML-DSA-87 certificate is about 10 kB
 MAX_PASSWORD: Final = 1023  # bytes: OpenSSL's own limit
+MAX_WORK: Final = 2_000_000
+"""Rounds of PBKDF2, or N r p of scrypt, that a file may ask for; OWASP's password cheat sheet recommends 1,300,000 at most."""
 _ENCODINGS: Final = {"PEM": Encoding.PEM, "DER": Encoding.DER}
 # The last arcs of rsaEncryption and id-RSASSA-PSS (RFC 8017 C), and of SHA-256, SHA-384 and SHA-512 (RFC 5754 2).
 _RSA_OID: Final = re.compile(rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01([\x01\x0a])")
 _SHA2_OID: Final = re.compile(rb"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02(.)", re.DOTALL)
 _PSS_HASHES: Final = {"PS256": b"\x01", "PS384": b"\x02", "PS512": b"\x03"}
+
+_PBE: Final = (b"\x2a\x86\x48\x86\xf7\x0d\x01\x05", b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01")  # PKCS #5, PKCS #12
+# Encrypted PKCS#8 up to its salt: PBES1, or PBES2 with PBKDF2 or scrypt (RFC 5958 3, RFC 8018 A, RFC 7914 7, RFC 7292 C).
+_UP_TO_SALT: Final = re.compile(
+    rb"\x30(?:.|\x81.|\x82..)\x30."
+    rb"(?:\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d\x30.\x30.)?"
+    rb"\x06.(?:\x2a\x86\x48\x86\xf7\x0d\x01(?:\x05|\x0c\x01).|(?P<scrypt>\x2b\x06\x01\x04\x01\xda\x47\x04\x0b))"
+    rb"\x30.\x04(?P<size>[\x00-\x7f])",
+    re.DOTALL,
+)
 
 
 def read(data: bytes, alg: str, password: bytes | None = None) -> Material:
@@ -32,8 +44,11 @@ def read(data: bytes, alg: str, password: bytes | None = None) -> Material:
     looked at: whoever names it trusts it.
     """
     _check(data, password)
+    documents = _blocks(data)
+    for document in documents:
+        _refuse_slow(document)
     material = _read_pem(data, password)
-    _refuse_another_scheme(_blocks(data), material[1], alg)
+    _refuse_another_scheme(documents, material[1], alg)
     return material
 
 
@@ -51,6 +66,7 @@ def _read_pem(data: bytes, password: bytes | None) -> Material:
 def read_der(data: bytes, alg: str, password: bytes | None = None) -> Material:
     """The key in DER bytes: a private key, a public key or a certificate, each tried in turn. Raises as `read` does."""
     _check(data, password)
+    _refuse_slow(data)
     material = _read_der(data, password)
     _refuse_another_scheme([data], material[1], alg)
     return material
@@ -130,6 +146,25 @@ def _blocks(data: bytes) -> list[bytes]:
             return found
         with suppress(ValueError):
             found.append(a2b_base64(b"".join(line for line in body.split(b"\n") if b":" not in line)))
+
+
+def _refuse_slow(document: bytes) -> None:
+    """An encrypted key says itself how long its password is hashed, which may be hours."""
+    if not any(oid in document[:32] for oid in _PBE):
+        return
+    found = _UP_TO_SALT.match(document)
+    work = 1 if found else MAX_WORK + 1
+    if found:
+        at = found.end() + found["size"][0]
+        for _ in range(3 if found["scrypt"] else 1):
+            size = int.from_bytes(document[at + 1 : at + 2])
+            work *= int.from_bytes(document[at + 2 : at + 2 + size])
+            at += 2 + size
+    if work > MAX_WORK:
+        raise InvalidKey(
+            f"this encrypted key asks for over {MAX_WORK} rounds of its password, or for a function that is not known;"
+            " if you trust it: openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in old.pem -out new.pem"
+        )
 
 
 def _refuse_another_scheme(documents: list[bytes], public: Any, alg: str) -> None:
