@@ -30,6 +30,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from admit import Key
 from admit.errors import ConfigurationError, InvalidKey, UnsupportedAlgorithm
@@ -662,6 +664,22 @@ def certificate(der: bool = True, alg: str = "ES256", **signing: Any) -> bytes:
     return built.public_bytes(Encoding.DER if der else Encoding.PEM)
 
 
+def ssh_blobs() -> dict[str, bytes]:
+    """What `ssh-keygen` writes behind the name of the kind."""
+    made = {"rsa": key("RS256"), "ed25519": key("Ed25519"), "ecdsa": key("ES256"), "ecdsa-521": key("ES512")}
+    lines = {name: one._material[1].public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) for name, one in made.items()}
+    found = {name: line.split()[1] for name, line in lines.items()}
+    for name in (b"sk-ssh-ed25519@openssh.com", b"sk-ecdsa-sha2-nistp256@openssh.com", b"ssh-rsa-cert-v01@openssh.com"):
+        found[name.decode()] = base64.b64encode(len(name).to_bytes(4) + name + bytes(40))
+    return found
+
+
+def ends_in_white_space() -> bytes:
+    made = (ed25519.Ed25519PrivateKey.from_private_bytes(number.to_bytes(32)).public_key() for number in count())
+    ders = (one.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for one in made)
+    return next(der for der in ders if der[-1:].isspace())
+
+
 def disguises() -> dict[str, bytes]:
     public = {alg: key(alg).public() for alg in ("RS256", "ES256", "Ed25519", "ML-DSA-44")}
     native: Any = key("RS256")._material
@@ -694,6 +712,22 @@ def disguises() -> dict[str, bytes]:
         "a list of JWKs": json.dumps([public["RS256"].to_jwk()]).encode(),
         "spaced JWK": b"\n  " + json.dumps(public["RS256"].to_jwk(), indent=2).encode(),
         "JWK after a byte order mark": b"\xef\xbb\xbf" + json.dumps(public["RS256"].to_jwk()).encode(),
+        **{f"{name} SSH blob": blob for name, blob in ssh_blobs().items()},
+        "SSH rsa after options": b'from="10.0.0.0/8",no-pty,command="/usr/local/bin/only this and that, and no more" '
+        + native[1].public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
+        "DER in a line": public["RS256"].to_der() + b"\n",
+        "DER in white space": b" \r\n" + public["ES256"].to_der() + b"\n\n \t",
+        "DER that ends in white space, in a line": ends_in_white_space() + b"\n",
+        "base64url DER": base64.urlsafe_b64encode(public["RS256"].to_der()),
+        "base64url DER without padding": b64(public["ES256"].to_der()).encode(),
+        "base64url certificate without padding": b64(certificate()).encode() + b"\n",
+        "hex DER": public["RS256"].to_der().hex().encode(),
+        "hex DER in capitals": b"\n" + public["ES256"].to_der().hex().upper().encode() + b"\n",
+        "hex DER with colons": public["Ed25519"].to_der().hex(":").encode(),
+        "hex DER in lines": public["ES256"].to_der().hex("\n", 30).encode(),
+        "JWK with an escape": json.dumps(public["RS256"].to_jwk()).replace("kty", r"k\u0074y").encode(),
+        "JWK in escapes": json.dumps(public["RS256"].to_jwk()).replace("kty", r"\u006B\u0074\u0079").encode(),
+        "JWKS with an escape": json.dumps({"keys": [5] * 9}).replace("keys", r"key\u0073").encode(),
         "symmetric JWK": json.dumps(key("HS256").to_jwk(private=True)).encode(),
     }
     return found
@@ -724,11 +758,34 @@ def test_a_key_document_is_no_secret(name: str) -> None:
         base64.b64encode(b"0" + bytes(47)),
         b'{"a": "json document that is no key"}',
         b"\xff" * 32,
+        b"30" * 32,
+        b"3082" + b"0" * 61,
+        b"0\x84\xff\xff\xff\xff" + bytes(32),
+        b'"\\u006bty": no JWK, as it begins otherwise',
+        b"AAAA" * 16,
+        b"ssh keys are not in here, nor is AAAAB3",
     ],
     ids=lambda secret: repr(secret).replace("\\", "/"),
 )
 def test_an_honest_secret_that_looks_odd_passes(secret: bytes) -> None:
     assert Key.from_secret(secret, "HS256").algorithm.symmetric
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.binary(min_size=32, max_size=512),
+    st.sampled_from([b"", b"0", b"0\x82\1\x22", b"AAAA", b"{", b"[", b" ", b"M", b"30", b"3082"]),
+)
+def test_a_random_secret_passes_as_bytes_base64url_and_hex(secret: bytes, start: bytes) -> None:
+    begun = start + secret
+    for form in (
+        begun,
+        b64(begun).encode(),
+        base64.b64encode(begun),
+        begun.hex().encode(),
+        start + b64(secret).encode(),
+    ):
+        assert not pem.looks_like_key_material(form)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,11 @@ MAX_PASSWORD: Final = 1023  # bytes: OpenSSL's own limit
 MAX_WORK: Final = 2_000_000
 """Rounds of PBKDF2, or N r p of scrypt, that a file may ask for; OWASP's password cheat sheet recommends 1,300,000 at most."""
 _ENCODINGS: Final = {"PEM": Encoding.PEM, "DER": Encoding.DER}
+_JSON_ESCAPE: Final = re.compile(rb"\\u00([2-7][0-9A-Fa-f])")
+_SSH_BLOB: Final = re.compile(
+    rb"AAAA..(?:NzaC1|VjZHNhLXNo|NrLXNzaC1|NrLWVjZHNh)"
+)  # ssh-, ecdsa-sh, sk-ssh-, sk-ecdsa in base64
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 # The last arcs of rsaEncryption and id-RSASSA-PSS (RFC 8017 C), and of SHA-256, SHA-384 and SHA-512 (RFC 5754 2).
 _RSA_OID: Final = re.compile(rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01([\x01\x0a])")
 _SHA2_OID: Final = re.compile(rb"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02(.)", re.DOTALL)
@@ -108,18 +113,32 @@ def looks_like_key_material(data: bytes) -> bool:
     text = data.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").strip()  # UTF-16 and byte order marks hide nothing
     if b"---- BEGIN" in text or b"-----BEGIN" in text or b"ssh-" in text[:64] or b"ecdsa-sha2-" in text[:64]:
         return True
-    if text[:1] in (b"{", b"[") and (b'"kty"' in text or b'"keys"' in text):
+    if _SSH_BLOB.search(text):
         return True
+    unescaped = _JSON_ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), text)
+    if text[:1] in (b"{", b"[") and (b'"kty"' in unescaped or b'"keys"' in unescaped):
+        return True
+    data = data.lstrip()
     candidates = [data] if data[:1] == b"\x30" else []
-    if text[:1] == b"M":  # DER as base64 without its PEM lines, as some consoles show a realm's key
-        with suppress(ValueError):
-            candidates.append(a2b_base64(text))
+    with suppress(ValueError):
+        if text[:1] == b"M":  # DER as base64 without its PEM lines, as some consoles show a realm's key
+            candidates.append(a2b_base64(text.translate(_FROM_URL) + b"=="))
+        if text[:2] == b"30":  # and as hex
+            candidates.append(bytes.fromhex(text.decode().replace(":", " ")))
     for candidate in candidates:
         with suppress(InvalidKey):
-            _check(candidate, None)
-            _read_der(candidate, None)
+            der = _first_value(candidate)
+            _check(der, None)
+            _read_der(der, None)
             return True
     return False
+
+
+def _first_value(data: bytes) -> bytes:
+    """DER without what follows it, such as the end of a line."""
+    size = int.from_bytes(data[1:2])
+    more = max(size - 0x80, 0)  # that many bytes hold the length instead
+    return data[: 2 + more + (int.from_bytes(data[2 : 2 + more]) if more else size)]
 
 
 def _check(data: bytes, password: bytes | None) -> None:
