@@ -31,6 +31,8 @@ from admit.cli.checks.database import mounted
 from admit.cli.checks.finding import Deployment, Finding
 from admit.cli.doctor import CHECKS, examined
 from admit.server.settings import Settings, load
+from admit.service import master, rewrap
+from admit.service.storage import Storage
 from tests.helpers.command import environment
 from tests.helpers.command import run as run_command
 from tests.helpers.postgres import Postgres
@@ -139,6 +141,43 @@ def other_key(settings: Settings) -> Settings:
     return settings
 
 
+def new_master_key(settings: Settings) -> None:
+    """A second version of the master key beside the first, as docs/keys.md has it."""
+    new = master.add_version(settings.master_key)
+    assert new == settings.data / "master.key.2"
+
+
+def rewrapped(settings: Settings, limit: int = 100) -> None:
+    """So many secrets moved to the newest version."""
+    storage = Storage(settings.database_url)
+    given = master.master_keys(settings.master_key, storage, needed=True)
+    storage.write(lambda tx: rewrap.rewrap(tx, given, limit))
+    storage.close()
+
+
+def a_second_master_key_that_others_read(settings: Settings) -> Settings:
+    new_master_key(settings)
+    return mode("master.key.2", 0o644)(settings)
+
+
+def the_new_master_key_gone(settings: Settings) -> Settings:
+    new_master_key(settings)
+    rewrapped(settings)
+    return without("master.key.2")(settings)
+
+
+def the_old_master_key_gone_too_soon(settings: Settings) -> Settings:
+    new_master_key(settings)
+    rewrapped(settings, 5)
+    return without("master.key")(settings)
+
+
+def another_old_master_key(settings: Settings) -> Settings:
+    new_master_key(settings)
+    rewrapped(settings, 5)  # no longer needed but for keys
+    return other_key(settings)
+
+
 def without(name: str) -> Callable[[Settings], Settings]:
     def break_it(settings: Settings) -> Settings:
         (settings.data / name).unlink()
@@ -155,7 +194,19 @@ BROKEN: dict[str, tuple[Callable[[Settings], Settings], str, str]] = {
     "a data folder open to others": (mode("", 0o755), "data folder", r"mode 0755.*chmod 700"),
     "a database that others read": (mode("admit.db", 0o640), "SQLite", r"mode 0640.*chmod 600"),
     "another master key": (other_key, "master key", r"does not open.*this database was made with"),
-    "no master key": (without("master.key"), "master key", r"not there.*backup"),
+    "no master key": (without("master.key"), "master key", r"version 1 .*/master\.key is not there.*backup"),
+    "a second master key that others read": (
+        a_second_master_key_that_others_read,
+        "master key",
+        r"master\.key\.2 has mode 0644.*chmod 600",
+    ),
+    "the new master key gone": (the_new_master_key_gone, "master key", r"version 2 .*/master\.key\.2 is not there"),
+    "the old master key gone too soon": (
+        the_old_master_key_gone_too_soon,
+        "master key",
+        r"version 1 .*/master\.key is not there",
+    ),
+    "another old master key": (another_old_master_key, "master key", r"stored (access|feed) key does not open"),
     "no database": (without("admit.db"), "database", r"no database.*--data"),
     "an older schema": (
         sql("UPDATE admit_alembic_version SET version_num = '0001'"),
@@ -236,6 +287,17 @@ def test_what_is_broken_is_found_and_explained(sound: Settings, name: str) -> No
     assert check in found, found
     assert re.search(told, found[check], re.S), found[check]
     assert found.keys() - {check} <= EXCUSED, found
+
+
+def test_a_master_key_that_was_changed_is_looked_at_in_all_its_files(sound: Settings) -> None:
+    new_master_key(sound)
+    told = [each.told for each in examine(sound)["master key"]]
+    kept = f"{sound.master_key}{{}} is its owner's alone"
+    assert told == [kept.format(""), kept.format(".2"), "it opens what is stored"]
+    rewrapped(sound)
+    sound.master_key.unlink()  # as docs/keys.md has it
+    assert failures(sound) == {}
+    assert [each.told for each in examine(sound)["master key"]] == [kept.format(".2"), "it opens what is stored"]
 
 
 def test_another_program_called_jwt_is_found_and_never_run(

@@ -58,13 +58,18 @@ def versions(path: Path) -> dict[int, Path]:
     return found
 
 
+def file_of(path: Path, version: int) -> Path:
+    """Where a version of a master key lies."""
+    return path if version == 1 else path.with_name(f"{path.name}.{version}")
+
+
 def add_version(path: Path) -> Path:
     """Make the next version of a master key in a file of its own; answers its name. Raises ConfigurationError."""
     try:
         there = versions(path)
         if not there:
             raise ConfigurationError(f"the master key file {path} is not there: the first one is made by a service")
-        new = path.with_name(f"{path.name}.{max(there) + 1}")
+        new = file_of(path, max(there) + 1)
         _create(new)
     except OSError as error:
         raise ConfigurationError(f"beside {path} no file can be made: {error.strerror}") from None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import LargeBinary, Text, and_, cast, exists, func, literal, not_, select, update
+from sqlalchemy import LargeBinary, Text, and_, cast, exists, func, literal, select, update
 
 from admit.errors import ConfigurationError
 from admit.service import audit
 from admit.service.schema import keys, secrets, totp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Column, ColumnElement, Table
 
     from admit.keyring.wrapping import MasterKeys
@@ -70,13 +72,29 @@ def anything(tx: Tx) -> bool:
 
 def must_open(tx: Tx, master: MasterKeys) -> None:
     """Raise ConfigurationError where a secret lies under a master key that was not given: sooner than on its first use."""
-    known = [literal(version.to_bytes(2), LargeBinary) for version in master.versions]
+    lacking = versions(tx).difference(master.versions)
+    if lacking:
+        raise ConfigurationError(
+            f"the database holds secrets under master key version {min(lacking)}, which was not given"
+        )
+
+
+def try_each(tx: Tx, master: MasterKeys) -> None:
+    """Open one secret of each sort and version. Raises ConfigurationError where it was wrapped under another master key."""
     for row in WRAPPED:
-        found = tx.execute(_rows(row).where(not_(_version(row.column).in_(known))).limit(1)).first()
-        if found is not None:
-            raise ConfigurationError(
-                f"the database holds secrets under master key version {master.version_of(found[2])}, which was not given"
-            )
+        for version in _versions(tx, row):
+            of_it = _rows(row).where(_version(row.column) == version).limit(1)
+            for kind, name, wrapped, *_ in tx.execute(of_it):  # none, where somebody has just moved the last one
+                master.unwrap(kind, name, wrapped)
+
+
+def versions(tx: Tx) -> set[int]:
+    """The versions of the master key that secrets lie under."""
+    return {int.from_bytes(version) for row in WRAPPED for version in _versions(tx, row)}
+
+
+def _versions(tx: Tx, row: Wrapped) -> Sequence[bytes]:
+    return tx.execute(select(_version(row.column)).where(row.column.is_not(None)).distinct()).scalars().all()
 
 
 def _rows(row: Wrapped) -> Any:

@@ -4,45 +4,53 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
-
-from sqlalchemy import exists, select
 
 from admit.cli.checks.finding import Deployment, Finding, Skip, failure, mode, ok
 from admit.clock import system_clock
-from admit.errors import AdmitError
+from admit.errors import ConfigurationError
 from admit.keyring.lifecycle import State
-from admit.service import keys, keystore, token_secrets
-from admit.service.master import master_keys
-from admit.service.schema import secrets
+from admit.service import keys, keystore, rewrap
+from admit.service.master import file_of, master_keys, versions
 
 _LATE: Final = 600.0  # seconds: a service takes a step within a minute of its being due
 
 
 def master(deployment: Deployment) -> Iterator[Finding]:
-    """The file of the master key: its mode, its owner, and that it is the one that wrapped what is stored."""
+    """The files of the master key, a version in each: their mode, their owner, and that they open what is stored."""
     path = deployment.settings.master_key
-    if not path.is_file():
-        yield failure(
-            f"the master key file {path} is not there",
-            "bring it back from its backup; without it no stored key opens, and none is ever made up beside a database",
-        )
-        return
-    if path.stat().st_mode & 0o077:
-        yield failure(f"the master key file {path} has mode {mode(path)}: others may read it", f"chmod 600 {path}")
-    elif os.geteuid() not in (0, path.stat().st_uid):
-        yield failure(f"the master key file {path} belongs to somebody else", "run as the service's own user")
-    else:
-        yield ok(f"{path} is its owner's alone")
+    files = versions(path)
+    for file in files.values():
+        yield _kept(file)
     storage = deployment.tables
-    if not storage.read(lambda tx: tx.execute(select(exists().where(secrets.c.id > 0))).scalar()):
+    needed = storage.read(rewrap.versions)
+    if not needed:
         raise Skip("nothing is stored under it yet")
+    lacking = sorted(needed.difference(files))
+    for version in lacking:
+        yield failure(
+            f"secrets are stored under version {version} of the master key, and its file {file_of(path, version)} is"
+            " not there",
+            "bring it back from its backup; without it they never open, and none is ever made up beside a database",
+        )
+    if lacking:
+        return
     try:
         given = master_keys(path, storage, needed=True)
-        storage.read(lambda tx: token_secrets.read(tx, given, deployment.settings.policy))
+        storage.read(lambda tx: rewrap.try_each(tx, given))
         yield ok("it opens what is stored")
-    except AdmitError as error:
+    except ConfigurationError as error:
         yield failure(str(error), "give the service the master key that this database was made with")
+
+
+def _kept(file: Path) -> Finding:
+    """Who can read one file of the master key."""
+    if file.stat().st_mode & 0o077:
+        return failure(f"the master key file {file} has mode {mode(file)}: others may read it", f"chmod 600 {file}")
+    if os.geteuid() not in (0, file.stat().st_uid):
+        return failure(f"the master key file {file} belongs to somebody else", "run as the service's own user")
+    return ok(f"{file} is its owner's alone")
 
 
 def schedule(deployment: Deployment) -> Iterator[Finding]:
