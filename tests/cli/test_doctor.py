@@ -10,7 +10,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,11 +28,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from admit.cli.checks.database import mounted
-from admit.cli.checks.finding import Deployment, Finding
+from admit.cli.checks.finding import METADATA, Deployment, Finding
 from admit.cli.doctor import CHECKS, examined
+from admit.clock import system_clock
+from admit.jose.keys import Key
+from admit.jose.keyset import KeySet
 from admit.server.settings import Settings, load
-from admit.service import master, rewrap
+from admit.service import master, revocation, rewrap
 from admit.service.storage import Storage
+from admit.tokens.revocation import PAGE_ENTRIES, Page
 from tests.helpers.command import environment
 from tests.helpers.command import run as run_command
 from tests.helpers.postgres import Postgres
@@ -43,12 +47,19 @@ ADMIT = [sys.executable, "-m", "admit.cli"]
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The settings of a service that runs."""
-    data = tmp_path_factory.mktemp("doctor") / "d"
-    command = [*ADMIT, "serve", "--data", str(data), "--port", "0"]
+    with served(tmp_path_factory.mktemp("doctor") / "d") as settings:
+        yield settings
+
+
+@contextmanager
+def served(data: Path, **more: str) -> Iterator[Settings]:
+    """The settings of a service that runs over this data folder, with more settings."""
+    flags = [part for name, value in more.items() for part in (f"--{name.replace('_', '-')}", value)]
+    command = [*ADMIT, "serve", "--data", str(data), "--port", "0", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         try:
             assert process.stdout is not None
-            yield load({"data": data, "issuer": json.loads(process.stdout.readline())["url"]}, {})
+            yield load({"data": data, "issuer": json.loads(process.stdout.readline())["url"], **more}, {})
         finally:
             process.terminate()
 
@@ -261,7 +272,7 @@ BROKEN: dict[str, tuple[Callable[[Settings], Settings], str, str]] = {
     "a feed that lags": (
         sql("UPDATE admit_feed SET seq = seq + 5"),
         "feed",
-        r"ends at 0, and the database is at 5.*readyz",
+        r"does not reach 5, where the database is.*readyz",
     ),
     "another database's feed": (
         sql("UPDATE admit_feed SET epoch = 'another'"),
@@ -316,12 +327,14 @@ def test_another_program_called_jwt_is_found_and_never_run(
 
 
 @contextmanager
-def answering(said: dict[str, Any], tls: ssl.SSLContext | None = None, ahead: float = 0) -> Iterator[int]:
-    """A server that answers every GET with that document, under a clock of its own."""
+def answering(
+    said: dict[str, Any], tls: ssl.SSLContext | None = None, ahead: float = 0, pages: Mapping[str, bytes] | None = None
+) -> Iterator[int]:
+    """A server that answers every GET with that document, or what `pages` has for its path, under a clock of its own."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(said).encode()
+            body = (pages or {}).get(self.path.partition("?")[0]) or json.dumps(said).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -357,6 +370,98 @@ def test_a_clock_that_differs_from_the_issuers_is_found(sound: Settings) -> None
         told = failures(settings)["clock"]
     assert re.search(r"differ by 3(59|60)\d\.", told)
     assert "NTP" in told
+
+
+def test_more_revocations_than_a_page_holds_are_no_failure_and_a_feed_that_lags_behind_them_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def revoke(settings: Settings, many: int) -> None:
+        storage = Storage(settings.database_url)
+        storage.write(lambda tx: revocation.cut_off(tx, *(revocation.CutOff("sid", f"s{n}") for n in range(many))))
+        storage.close()
+
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    with served(tmp_path / "d") as settings:
+        revoke(settings, 2 * PAGE_ENTRIES + 300)
+        found = examine(settings)["feed"]
+        assert [each.result for each in found] == ["ok"], found
+        shutil.copytree(settings.data, tmp_path / "ahead")
+        ahead = replace(settings, data=tmp_path / "ahead")
+        revoke(ahead, 1)
+        assert "does not reach" in failures(ahead)["feed"]
+
+
+def test_a_feed_for_clients_alone_is_passed_over(tmp_path: Path) -> None:
+    with served(tmp_path / "d", feed_readers="clients") as settings:
+        assert examine(settings)["feed"] == [
+            Finding("skipped", "the feed is for clients alone, and the doctor is none")
+        ]
+
+
+@pytest.mark.parametrize(("more", "old"), [(False, True), (True, False)])
+def test_a_page_of_the_feed_that_is_old_is_a_cache_at_work_but_not_on_the_way_to_the_newest(
+    sound: Settings, more: bool, old: bool
+) -> None:
+    key = Key.generate("ES256")
+    storage = Storage(sound.database_url)
+    head = storage.read(revocation.head)
+    storage.close()
+    said: dict[str, Any] = {}
+    pages: dict[str, bytes] = {"/jwks": json.dumps(KeySet([key.public()]).to_jwks()).encode()}
+    with answering(said, pages=pages) as port:
+        settings = replace(sound, issuer=f"http://127.0.0.1:{port}")
+        said |= {"issuer": settings.issuer, "revocations_jwks_uri": f"{settings.issuer}/jwks"}
+        said["revocations_uri"] = f"{settings.issuer}/revocations"
+        page = Page(
+            iss=settings.issuer,
+            feed=head.epoch,
+            since=0,
+            to=head.seq,
+            iat=int(system_clock()) - 60,
+            full=True,
+            more=more,
+        )
+        pages["/revocations"] = page.sign(key).encode()
+        told = " ".join(each.told for each in examine(settings)["feed"])
+    assert bool(re.search("was signed 6. s ago", told)) is old
+
+
+ODD_KEYS: dict[str, bytes] = {
+    "text for keys": b'{"keys": ["a", "b"]}',
+    "null for keys": b'{"keys": null}',
+    "a list for a kid": b'{"keys": [{"kid": ["x"]}]}',
+    "no JSON": b"<html>",
+    "a list": b"[1]",
+    "nested without end": b"[" * 100_000,
+    "nested in an object": b'{"keys": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", ODD_KEYS)
+def test_an_issuer_that_answers_oddly_is_a_finding_and_costs_no_other(sound: Settings, name: str) -> None:
+    said: dict[str, Any] = {}
+    with answering(said, pages={"/keys": ODD_KEYS[name]}) as port:
+        settings = replace(sound, issuer=f"http://127.0.0.1:{port}")
+        said |= {"issuer": settings.issuer, "jwks_uri": f"{settings.issuer}/keys", "revocations_uri": settings.issuer}
+        said["revocations_jwks_uri"] = said["jwks_uri"]
+        found = failures(settings)
+        assert found.keys() == {"issuer", "feed"}
+        assert "its keys cannot be read" in found["issuer"]
+        assert "the feed cannot be read" in found["feed"]
+    with answering({}, pages={METADATA: ODD_KEYS[name]}) as port:
+        found = failures(replace(sound, issuer=f"http://127.0.0.1:{port}"))
+    assert "issuer" in found
+    assert "unexpected" not in found["issuer"]
+
+
+def test_a_check_that_fails_itself_is_one_finding_with_what_it_found_before(sound: Settings) -> None:
+    def check(_: Deployment) -> Iterator[Finding]:
+        yield Finding("ok", "so far")
+        raise RecursionError("with words of its own")
+
+    found = list(examined(check, Deployment(sound)))
+    assert [each.result for each in found] == ["ok", "failure"]
+    assert found[1].told == "it could not be looked at: unexpected RecursionError"
 
 
 def certificate(folder: Path, host: str, days: float) -> tuple[Path, Path]:

@@ -70,14 +70,19 @@ def doctor(as_json: bool, config: Path | None, **flags: Any) -> None:
 
 
 def examined(check: Check, deployment: Deployment) -> Iterator[Finding]:
-    """What a check finds; what it cannot look at is skipped with the reason, and never counts as well."""
+    """What a check finds. What it cannot look at is skipped with the reason, and never counts as well; and where it fails
+    itself, that is a finding of its own."""
     try:
         yield from check(deployment)
     except Skip as why:
         yield Finding("skipped", str(why))
-    except (AdmitError, OSError, ValueError) as error:
-        told = str(error) if isinstance(error, AdmitError) else f"{type(error).__name__} while looking"
-        yield failure(told, "see the finding above, and run the doctor again")
+    except AdmitError as error:
+        yield failure(str(error), "see the finding above, and run the doctor again")
+    except Exception as error:  # noqa: BLE001 - what one check did not foresee must not cost the others' findings
+        yield failure(
+            f"it could not be looked at: unexpected {type(error).__name__}",
+            "see the other findings, and run the doctor again; if it stays, report it with this line",
+        )
 
 
 def _row(name: str, finding: Finding) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from admit.clock import system_clock
 from admit.errors import AdmitError
+from admit.jose.encoding import json_object
 from admit.remote.fetch import Answer, Fetcher
 from admit.service import migrations
 from admit.service.storage import Storage
+from admit.tokens.revocation import MAX_PAGE
 
 if TYPE_CHECKING:
     from admit.server.settings import Settings
@@ -109,10 +110,14 @@ class Deployment:
         """The issuer's document, the answer that brought it, and the seconds since 1970 when it came. Raises Skip."""
         try:
             answer = self.fetcher.get(self.issuer.rstrip("/") + METADATA)
-            document = json.loads(answer.body)
-        except (AdmitError, ValueError):
+            return json_object(answer.body), answer, system_clock()
+        except AdmitError:
             raise Skip("the issuer does not answer") from None
-        return document if isinstance(document, dict) else {}, answer, system_clock()
+
+    def named(self, member: str, **params: str) -> bytes:
+        """What is served at the URL that a member of the issuer's document names. Raises Skip, AdmitError."""
+        document, _, _ = self.metadata
+        return self.fetcher.get(str(document.get(member)), params=params, limit=MAX_PAGE).body
 
     def close(self) -> None:
         """Close the connections."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -89,7 +88,7 @@ def issuer(deployment: Deployment) -> Iterator[Finding]:
     except Skip:
         try:
             deployment.fetcher.get(url)
-            told = f"{url} is no JSON document"
+            told = f"{url} is no JSON object"
         except AdmitError as error:
             told = str(error)
         yield failure(told, "see that the service runs, and that its proxy passes /.well-known/ on")
@@ -102,7 +101,11 @@ def issuer(deployment: Deployment) -> Iterator[Finding]:
         )
         return
     yield ok(f"{deployment.issuer} answers, and says that it is itself")
-    published = {key.get("kid") for key in _json(deployment, document, "jwks_uri").get("keys", [])}
+    try:
+        published = {key.kid for key in KeySet.from_jwks(deployment.named("jwks_uri"))}
+    except AdmitError as error:
+        yield failure(f"its keys cannot be read: {error}", "see that the proxy passes /.well-known/ on, unchanged")
+        return
     stored = set(
         deployment.tables.read(
             lambda tx: list(
@@ -122,16 +125,20 @@ def issuer(deployment: Deployment) -> Iterator[Finding]:
 
 def feed(deployment: Deployment) -> Iterator[Finding]:
     """The revocation feed that is served is this database's, and of this moment."""
-    document, _, _ = deployment.metadata
+    if deployment.settings.feed_readers == "clients":
+        raise Skip("the feed is for clients alone, and the doctor is none")
     head = deployment.tables.read(revocation.head)
     try:
-        trusted = KeySet.from_jwks(_json(deployment, document, "revocations_jwks_uri"))
-        answer = deployment.fetcher.get(str(document.get("revocations_uri")))
-        page = Page.read(answer.body, trusted, deployment.issuer)
+        trusted = KeySet.from_jwks(deployment.named("revocations_jwks_uri"))
+        pages = [Page.read(deployment.named("revocations_uri"), trusted, deployment.issuer)]
+        if pages[0].feed == head.epoch and pages[0].to < head.seq:  # a second old, or the first of many
+            newest = deployment.named("revocations_uri", since=str(head.seq), epoch=head.epoch, wait="0")
+            pages.append(Page.read(newest, trusted, deployment.issuer))
     except AdmitError as error:
         yield failure(f"the feed cannot be read: {error}", "see that the proxy passes /revocations on, unchanged")
         return
-    age = system_clock() - page.iat
+    # Pages on the way to the newest are signed once for all, and may be of any age.
+    age, page = max((system_clock() - each.iat for each in pages if not each.more), default=0.0), pages[-1]
     if age > _WRONG:
         yield failure(
             f"the feed that is served was signed {age:.0f} s ago",
@@ -143,7 +150,7 @@ def feed(deployment: Deployment) -> Iterator[Finding]:
         )
     elif page.to < head.seq:
         yield failure(
-            f"the feed that is served ends at {page.to}, and the database is at {head.seq}",
+            f"the feed that is served does not reach {head.seq}, where the database is",
             "a worker no longer reads the database: see its log, and /readyz",
         )
     elif age <= _WRONG:
@@ -218,8 +225,3 @@ def _names(leaf: x509.Certificate, host: str) -> bool:
     dns = {each.lower() for each in names.get_values_for_type(x509.DNSName)}
     wild = "*." + host.partition(".")[2]
     return host in addresses or host.lower() in dns or (not is_loopback(host) and wild.lower() in dns)
-
-
-def _json(deployment: Deployment, document: dict[str, Any], member: str) -> dict[str, Any]:
-    found = json.loads(deployment.fetcher.get(str(document.get(member))).body)
-    return found if isinstance(found, dict) else {}
