@@ -552,8 +552,51 @@ def test_postgresql_away_and_postgresql_that_loses_commits_are_found(sound: Sett
 
 def test_a_journal_that_is_not_wal_is_told_as_it_was_found(sound: Settings) -> None:
     run(sound, "PRAGMA journal_mode = DELETE")
-    told = [each.told for each in examine(sound)["SQLite"] if each.result == "warning"]
-    assert told == ["its journal is delete, not WAL: readers wait for writers"]
+    before = picture(sound.data)
+    found = examine(sound)
+    assert [each.told for each in found["SQLite"] if each.result == "warning"] == [
+        "its journal is not WAL: readers wait for writers"
+    ]
+    assert found["schema"][0].result == "ok"
+    assert picture(sound.data) == before
+
+
+def picture(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file: its bytes, and when it was written."""
+    return {each.name: (each.read_bytes(), each.stat().st_mtime_ns) for each in folder.iterdir()}
+
+
+def test_it_changes_nothing_where_no_service_runs(sound: Settings) -> None:
+    for path in sound.data.glob("*-*"):
+        path.unlink()
+    before = picture(sound.data)
+    assert failures(sound) == {}
+    assert picture(sound.data) == before
+    assert set(before) == {"admit.db", "master.key"}
+
+
+def test_it_changes_nothing_where_one_runs_or_has_died_and_sees_what_is_in_its_journal(sound: Settings) -> None:
+    held = sqlite3.connect(sound.data / "admit.db")
+    held.execute("UPDATE admit_feed SET epoch = 'another'")
+    held.commit()
+    (sound.data / "admit.db-shm").chmod(0o600)
+    before = picture(sound.data)
+    assert "admit.db-wal" in before
+    assert "another database's" in failures(sound)["feed"]
+    assert picture(sound.data).keys() == before.keys()
+    assert all(picture(sound.data)[name] == before[name] for name in ("admit.db", "admit.db-wal", "master.key"))
+    died = replace(sound, data=sound.data.parent / "died")
+    shutil.copytree(sound.data, died.data)
+    held.close()
+    before = picture(died.data)
+    assert "another database's" in failures(died)["feed"]
+    assert picture(died.data).keys() == before.keys()
+    assert all(picture(died.data)[name] == before[name] for name in ("admit.db", "admit.db-wal", "master.key"))
+    (died.data / "admit.db-shm").unlink()
+    before = picture(died.data)
+    found = examine(died)
+    assert [each.told for each in found["SQLite"] if "nobody has open" in each.told]
+    assert picture(died.data) == before
 
 
 def test_the_mount_that_holds_a_file_is_the_longest_above_it() -> None:

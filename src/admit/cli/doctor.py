@@ -25,7 +25,7 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("data folder", host.folder),
     ("jwt on PATH", host.command),
     ("passwords", host.passwords),
-    ("SQLite", database.sqlite),  # first: whoever opens the database puts its journal right
+    ("SQLite", database.sqlite),
     ("database", database.reachable),
     ("schema", database.schema),
     ("PostgreSQL", database.postgresql),

@@ -259,7 +259,8 @@ class Storage:
             hide_parameters=True,
             connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
         )
-        event.listen(engine, "connect", _prepare)
+        if self.url.query.get("mode") != "ro":  # whoever only reads leaves the journal as it is
+            event.listen(engine, "connect", _prepare)
         return _InProcess(engine, Writer(engine))
 
 

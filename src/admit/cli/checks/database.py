@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import text
 
-from admit.cli.checks.finding import Deployment, Finding, Skip, failure, mode, ok, warning
+from admit.cli.checks.finding import Deployment, Finding, Skip, beside, failure, mode, ok, warning
 from admit.errors import AdmitError
 from admit.service import migrations
-from admit.service.storage import CONNECTIONS, Storage
+from admit.service.storage import CONNECTIONS
 
 _OLDEST: Final = 13  # major version of PostgreSQL that its makers still mend, and that the tests stand for
 _REMOTE: Final = frozenset(
@@ -29,14 +28,11 @@ def reachable(deployment: Deployment) -> Iterator[Finding]:
             "name it with --data or --database; `jwt serve` makes a new one, which knows no user",
         )
         return
-    storage = Storage(deployment.settings.database_url)
     try:
-        storage.read(lambda tx: tx.now)
+        deployment.opened().close()
         yield ok("it answers")
     except AdmitError as error:
         yield failure(str(error), "start the database, and see that this host, user and password may connect to it")
-    finally:
-        storage.close()
 
 
 def schema(deployment: Deployment) -> Iterator[Finding]:
@@ -63,9 +59,8 @@ def sqlite(deployment: Deployment) -> Iterator[Finding]:
     path = deployment.file
     if path is None or not path.is_file():
         raise Skip("the database is no SQLite file" if path is None else "there is no database yet")
-    open_to_others = [
-        each for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))) if _open(each)
-    ]
+    journal, index = (beside(path, end) for end in ("-wal", "-shm"))
+    open_to_others = [each for each in (path, journal, index) if _open(each)]
     for each in open_to_others:
         yield failure(f"{each} has mode {mode(each)}: others may read what it holds", f"chmod 600 {each}")
     if not open_to_others:
@@ -76,13 +71,17 @@ def sqlite(deployment: Deployment) -> Iterator[Finding]:
             f"it lies on a network filesystem ({kind}), whose locks do not hold",
             "move it to a local disk, or use PostgreSQL",
         )
-    journal = _journal(path)
-    if journal == "wal":
+    if _writes_ahead(path):
         yield ok("its journal is WAL, and each commit is flushed (synchronous = FULL)")
     else:
         yield warning(
-            f"its journal is {journal}, not WAL: readers wait for writers",
+            "its journal is not WAL: readers wait for writers",
             "something else changed it; the service turns it back when it starts",
+        )
+    if journal.exists() and journal.stat().st_size and not index.exists():
+        yield warning(
+            f"{journal} is a journal that nobody has open: what is in it was passed over here",
+            "it may be another database's: see what docs/operations.md says of a restore, before anything opens the two",
         )
 
 
@@ -138,11 +137,7 @@ def _open(path: Path) -> bool:
     return path.exists() and bool(path.stat().st_mode & 0o077)
 
 
-def _journal(path: Path) -> str:
-    try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-            found: str = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    except sqlite3.Error as error:
-        return f"unreadable ({type(error).__name__})"
-    connection.close()
-    return found
+def _writes_ahead(path: Path) -> bool:
+    """Whether its journal is WAL, as its header says (sqlite.org/fileformat2.html 1.3.3): to ask SQLite is to open it."""
+    with path.open("rb") as file:
+        return file.read(20)[18:] == b"\2\2"

@@ -70,18 +70,25 @@ class Deployment:
         url = make_url(self.settings.database_url)
         return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
+    def opened(self) -> Storage:
+        """The database, which answers and is only read; the caller closes it. Raises StorageUnavailable."""
+        storage = Storage(self.settings.database_url if self.file is None else read_only(self.file))
+        try:
+            storage.read(lambda tx: migrations.current(tx.connection))
+        except AdmitError:
+            storage.close()
+            raise
+        return storage
+
     @cached_property
     def storage(self) -> Storage:
         """The database, which answers. Raises Skip."""
         if self.file is not None and not self.file.is_file():
             raise Skip("there is no database yet")
-        storage = Storage(self.settings.database_url)
         try:
-            storage.read(lambda tx: tx.now)
+            return self.opened()
         except AdmitError:
-            storage.close()
             raise Skip("the database does not answer") from None
-        return storage
 
     @cached_property
     def tables(self) -> Storage:
@@ -124,6 +131,23 @@ class Deployment:
         storage = self.__dict__.get("storage")
         if isinstance(storage, Storage):
             storage.close()
+
+
+def read_only(file: Path) -> str:
+    """The URL of an SQLite file that is read and left as it is: its journal's mode, and what lies beside it.
+
+    Where nobody has it open, SQLite would make -wal and -shm beside it even for a reader: it is told that nothing moves.
+    """
+    from sqlalchemy.engine import URL
+
+    still = {} if beside(file, "-shm").exists() else {"immutable": "1"}
+    url = URL.create("sqlite", database=file.absolute().as_uri(), query={"uri": "true", "mode": "ro", **still})
+    return url.render_as_string()
+
+
+def beside(file: Path, end: str) -> Path:
+    """What SQLite keeps beside its file: -wal, the journal, and -shm, its index, for as long as somebody has it open."""
+    return file.with_name(file.name + end)
 
 
 def mode(path: Path) -> str:
