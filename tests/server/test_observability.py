@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pyotp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, select, text, update
 from starlette.testclient import TestClient
 
 from admit.errors import StorageUnavailable
 from admit.server import create_app, logs
 from admit.service.facade import TokenService
-from admit.service.schema import feed, keys, secrets
+from admit.service.schema import assertions, feed, keys, secrets
 from tests.server.conftest import PASSWORD
 
 SERVICE = {"issuer": "https://auth.example", "audience": "orders", "master_key": bytes(range(32))}
@@ -169,6 +173,95 @@ def test_readiness_tells_which_dependency_is_down(service: TokenService, http: T
     assert told["status"] == "unavailable"
     assert [each for each, how in told["checks"].items() if how == "down"] == [name]
     assert all(how in ("ok", "down", "unknown") for how in told["checks"].values())
+
+
+@contextmanager
+def full(process: int) -> Iterator[None]:
+    """No file of a process may grow beyond a page: as on a full disk, and without the right to mount one."""
+    before = resource.prlimit(process, resource.RLIMIT_FSIZE)
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, before)
+
+
+def until(status: int, service: Any) -> dict[str, Any]:
+    """What /readyz says once it answers so, within seconds."""
+    ends = time.monotonic() + 15
+    while (answer := service.http.get(service.url + "/readyz")).status_code != status and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert answer.status_code == status, answer.text
+    told: dict[str, Any] = answer.json()["checks"]
+    return told
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="no limits of another process here")
+def test_a_full_disk_is_told_and_when_there_is_room_again_too(serve: Callable[..., Any]) -> None:
+    service = serve()
+    service.add_user()
+    service.login()
+    assert until(200, service)["database"] == "ok"
+    with full(service.process.pid):
+        assert until(503, service) == {"database": "down"} | dict.fromkeys(
+            ("schema", "master_key", "keys", "follower"), "unknown"
+        )
+        assert service.post("/login", username="alice", password=PASSWORD).status_code == 503
+    until(200, service)
+    service.login()
+    service.stop()
+
+
+def test_a_database_that_only_reads_is_told(postgres: Any) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    url = postgres.database()
+    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
+        service = TokenService(url, **SERVICE)  # type: ignore[arg-type]
+        with TestClient(create_app(service), client=("127.0.0.1", 1)) as http:
+            # What a demoted primary does: connections end, and the next ones only read.
+            connection.execute(f"ALTER DATABASE {postgres.name(url)} SET default_transaction_read_only = on")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [postgres.name(url)]
+            )
+            told = http.get("/readyz")
+        service.close()
+    assert (told.status_code, told.json()["checks"]["database"]) == (503, "down")
+
+
+def test_whoever_asks_all_the_time_makes_it_write_only_every_few_seconds(
+    service: TokenService, http: TestClient
+) -> None:
+    def marks() -> list[Any]:
+        return service._storage.read(lambda tx: list(tx.execute(select(assertions.c.exp)).scalars()))
+
+    http.get("/readyz")
+    before = marks()
+    for _ in range(5):
+        time.sleep(0.002)  # a mark is a time in milliseconds
+        assert http.get("/readyz").status_code == 200
+    assert len(before) == 1
+    assert marks() == before
+
+
+def test_secrets_moved_to_a_master_key_that_a_process_was_not_given_are_told_and_who_needs_one_waits(
+    service: TokenService, http: TestClient, tmp_path: Path
+) -> None:
+    user = service.users.add("alice", PASSWORD)
+    enrolment = service.totp.enrol(user.id)
+    app = pyotp.parse_uri(enrolment.uri)
+    assert isinstance(app, pyotp.TOTP)
+    service.totp.confirm(user.id, app.now())
+    given = {1: SERVICE["master_key"], 2: bytes(32)}
+    other = TokenService(f"sqlite:///{tmp_path}/auth.db", **SERVICE | {"master_key": given})  # type: ignore[arg-type]
+    other.keys.rewrap()
+    other.close()
+    told = http.get("/readyz")
+    assert told.status_code == 503
+    assert [name for name, how in told.json()["checks"].items() if how == "down"] == ["master_key"]
+    form = {"username": "alice", "password": PASSWORD, "otp": app.at(time.time() + 30)}
+    answer = http.post("/login", data=form)
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    assert answer.headers["retry-after"] == "1"
 
 
 def test_a_database_away_is_told_and_what_stands_on_it_is_unknown(request: pytest.FixtureRequest) -> None:

@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from admit import clock
-from admit.errors import ConfigurationError
+from admit.errors import ConfigurationError, KeysUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 KEY_BYTES: Final = 32
 _NONCE: Final = 12  # SP 800-38D 5.2.1.1
 _LARGEST_VERSION: Final = 0xFFFF
+
+
+class MissingMasterKey(KeysUnavailable, ConfigurationError):
+    """A secret lies under a version that was not given: a mistake where a service opens.
+
+    Where one runs already, the secrets were moved meanwhile, and until it is restarted others can answer: HTTP 503.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the database holds secrets under master key version {version}, which was not given")
 
 
 class MasterKeys:
@@ -44,14 +54,17 @@ class MasterKeys:
     def wrap(self, kind: str, name: str, secret: bytes, *, version: int | None = None) -> bytes:
         """The secret, encrypted. `kind` and `name` say what it is, so that no row can stand in for another.
 
-        version: of the master key; the newest by default. Raises ConfigurationError for one that was not given.
+        version: of the master key; the newest by default. Raises MissingMasterKey for one that was not given.
         """
         chosen = self.newest if version is None else version
         nonce, head = clock.random_bytes(_NONCE), chosen.to_bytes(2)
         return head + nonce + self._cipher(chosen).encrypt(nonce, secret, _context(head, kind, name))
 
     def unwrap(self, kind: str, name: str, wrapped: bytes) -> bytes:
-        """What `wrap` was given. Raises ConfigurationError where the master key is not the one that wrapped it."""
+        """What `wrap` was given.
+
+        Raises ConfigurationError where the master key is not the one that wrapped it, and MissingMasterKey.
+        """
         cipher = self._cipher(int.from_bytes(wrapped[:2]))
         nonce, sealed = wrapped[2 : 2 + _NONCE], wrapped[2 + _NONCE :]
         try:
@@ -68,9 +81,7 @@ class MasterKeys:
     def _cipher(self, version: int) -> AESGCM:
         cipher = self._ciphers.get(version)
         if cipher is None:
-            raise ConfigurationError(
-                f"the database holds secrets under master key version {version}, which was not given"
-            )
+            raise MissingMasterKey(version)
         return cipher
 
     def __repr__(self) -> str:

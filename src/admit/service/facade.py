@@ -162,6 +162,7 @@ class TokenService:
         self.totp = Totp(self._core)
         self._feed = feed.Feed(follower, issuer, self._clock)
         self._status_lists = status_lists.StatusLists(self._core)
+        self._readiness = readiness.Readiness(self._core)
         self._any = self._verifier(Unchecked(), None)
 
     def login(
@@ -347,12 +348,12 @@ class TokenService:
     def ready(self) -> None:
         """Return where the service can work: the database answers, keys are usable. Raises Unavailable otherwise."""
         self._core.follower.look()
-        self._core.write(lambda _: None)
+        self._readiness.must_write()
         self._core.follower.view()
 
     def readiness(self) -> dict[str, str]:
         """Each dependency (database, schema, master_key, keys, follower) as `ok`, `down`, or `unknown` behind one down."""
-        return readiness.readiness(self._core)
+        return self._readiness.look()
 
     def feed_age(self) -> float:
         """Seconds since this process last read the revocations and keys; infinite where it never did."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import LargeBinary, Text, and_, cast, exists, func, literal, select, update
 
-from admit.errors import ConfigurationError
+from admit.keyring.wrapping import MissingMasterKey
 from admit.service import audit
 from admit.service.schema import keys, secrets, totp
 
@@ -43,9 +43,7 @@ def wrap(tx: Tx, master: MasterKeys, kind: str, name: str, secret: bytes) -> byt
     Not under the newest that this process knows: while processes are given a new master key, one after the other, those
     without it must still read what is written.
     """
-    held = tx.execute(select(secrets.c.wrapped)).scalars().all()
-    version = max((master.version_of(each) for each in held), default=master.newest)
-    return master.wrap(kind, name, secret, version=version)
+    return master.wrap(kind, name, secret, version=_in_force(tx, master) or master.newest)
 
 
 def rewrap(tx: Tx, master: MasterKeys, limit: int) -> int:
@@ -71,12 +69,20 @@ def anything(tx: Tx) -> bool:
 
 
 def must_open(tx: Tx, master: MasterKeys) -> None:
-    """Raise ConfigurationError where a secret lies under a master key that was not given: sooner than on its first use."""
+    """Raise MissingMasterKey where a secret lies under a master key that was not given: sooner than on its first use."""
     lacking = versions(tx).difference(master.versions)
     if lacking:
-        raise ConfigurationError(
-            f"the database holds secrets under master key version {min(lacking)}, which was not given"
-        )
+        raise MissingMasterKey(min(lacking))
+
+
+def must_know(tx: Tx, master: MasterKeys) -> None:
+    """Raise MissingMasterKey where this database was moved to a version that this process was not given.
+
+    For whoever asks again and again: a look at a few rows, where `must_open` looks at all. `rewrap` moves those first.
+    """
+    version = _in_force(tx, master)
+    if version is not None and version not in master.versions:
+        raise MissingMasterKey(version)
 
 
 def try_each(tx: Tx, master: MasterKeys) -> None:
@@ -91,6 +97,12 @@ def try_each(tx: Tx, master: MasterKeys) -> None:
 def versions(tx: Tx) -> set[int]:
     """The versions of the master key that secrets lie under."""
     return {int.from_bytes(version) for row in WRAPPED for version in _versions(tx, row)}
+
+
+def _in_force(tx: Tx, master: MasterKeys) -> int | None:
+    """The version that this database is at; None where it holds no secrets yet."""
+    held = tx.execute(select(secrets.c.wrapped)).scalars()
+    return max(map(master.version_of, held), default=None)
 
 
 def _versions(tx: Tx, row: Wrapped) -> Sequence[bytes]:
