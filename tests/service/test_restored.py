@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -18,8 +19,10 @@ from admit.service import restored
 from admit.service.facade import TokenService
 from admit.service.policy import Policy
 from admit.tokens.revocation import Page
+from tests.helpers.command import environment
 from tests.service.conftest import PASSWORD
 
+ROOT = Path(__file__).parents[2]
 ISSUER = "https://auth.example"
 POLICY = Policy(grace=timedelta(), retry_window=timedelta())
 
@@ -140,4 +143,52 @@ def test_the_command_tells_a_database_that_it_was_restored(tmp_path: Path) -> No
     assert "revoked again" in done.stderr
     service = opened(f"sqlite:///{tmp_path}/admit.db")
     assert service.feed_head()[0] != before
+    service.close()
+
+
+LEAVE_A_JOURNAL = """
+import os, sqlite3, sys
+from tests.service.test_restored import PASSWORD, opened
+url, backup = sys.argv[1:]
+service = opened(url)
+service.users.add("alice", PASSWORD)
+with sqlite3.connect(url.removeprefix("sqlite:///")) as there, sqlite3.connect(backup) as here:
+    there.backup(here)
+service.users.add("mallory", PASSWORD)
+os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("host", ["the same", "another"])
+def test_a_restore_as_the_documentation_has_it_takes_nothing_from_the_journal_of_before(
+    tmp_path: Path, host: str
+) -> None:
+    data, backups, url = tmp_path / "d", tmp_path / "b", f"sqlite:///{tmp_path}/d/admit.db"
+    data.mkdir(mode=0o700)
+    backups.mkdir()
+    command = [sys.executable, "-c", LEAVE_A_JOURNAL, url, str(backups / "copy.db")]
+    assert subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == 1
+    assert (data / "admit.db-wal").stat().st_size
+    (backups / "copy.db").chmod(0o644)
+    if host == "another":
+        for each in data.iterdir():
+            each.unlink()
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8").partition("## Backup and restore")[2]
+    program = page.partition("```text\n")[2].partition("```")[0]
+    for here, there in (("systemctl stop admit", "true"), ("/var/lib/admit", data), ("/var/backups/admit", backups)):
+        assert here in program
+        program = program.replace(here, str(there))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**environment(), "PATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (data / "admit.db").stat().st_mode & 0o077 == 0
+    service = opened(url)
+    assert [user.name for user in service.users.list()] == ["alice"]
     service.close()

@@ -82,7 +82,8 @@ def check(config: Path | None, **flags: Any) -> None:
 def restored(config: Path | None, **flags: Any) -> None:
     """Tell a database that it was restored from a backup: every verifier reads its revocations from the start.
 
-    Run it after the restore and before the service starts. Nobody is logged out by it.
+    Run it after the restore and before the service starts. Nobody is logged out by it. On SQLite no admit.db-wal or
+    admit.db-shm of before may lie beside the restored file: what that journal holds would be written over the backup.
     """
     with _storage(config, flags) as storage:
         migrations.must_be_head(storage.read(lambda tx: migrations.current(tx.connection)))
