@@ -35,6 +35,7 @@ from admit.jose.keys import Key
 from admit.jose.keyset import KeySet
 from admit.server.settings import Settings, load
 from admit.service import master, revocation, rewrap
+from admit.service.facade import TokenService
 from admit.service.storage import Storage
 from admit.tokens.revocation import PAGE_ENTRIES, Page
 from tests.helpers.command import environment
@@ -548,6 +549,17 @@ def test_postgresql_away_and_postgresql_that_loses_commits_are_found(sound: Sett
     away = failures(replace(there, database=there.database.replace(str(postgres.folder), str(sound.data))))
     assert "start the database" in away["database"]
     assert away.keys() == {"database"}  # what stands on it is skipped, with the reason
+
+
+def test_on_postgresql_too_every_version_of_the_master_key_is_looked_at(sound: Settings, postgres: Postgres) -> None:
+    there = replace(sound, database=postgres.database())
+    key = there.master_key.read_bytes()
+    TokenService(there.database, issuer=there.issuer, audience="api", master_key=key).close()
+    new_master_key(there)
+    rewrapped(there, 5)
+    assert [each.result for each in examine(there)["master key"]] == ["ok", "ok", "ok"]
+    there.master_key.unlink()
+    assert "version 1 " in failures(there)["master key"]
 
 
 def test_a_journal_that_is_not_wal_is_told_as_it_was_found(sound: Settings) -> None:
