@@ -24,6 +24,10 @@ TOKEN = Signer(Key.generate("Ed25519"), issuer="me", kind=PLAIN).sign(sub="alice
 ALL_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, AdmitError)]
 
 
+def with_payload(payload: bytes) -> str:
+    return f"{TOKEN.partition('.')[0]}.{b64url_encode(payload).decode()}"
+
+
 def test_a_whole_token_reads_as_peek_reads_it() -> None:
     reading, peeked = read(TOKEN), peek(TOKEN)
     assert (reading.header, reading.claims, reading.problems) == (peeked.header, peeked.claims, ())
@@ -36,6 +40,20 @@ def test_a_token_cut_anywhere_still_reads_and_says_so(length: int) -> None:
     assert reading.problems
     if length > TOKEN.index("."):
         assert reading.header == peek(TOKEN).header
+
+
+@pytest.mark.parametrize("cut", [b"179572000", b"-1", b"1.5", b"true", b"false", b"null", b"tr", b"-", b"1e"])
+def test_a_value_that_may_go_on_where_the_text_breaks_off_is_not_shown(cut: bytes) -> None:
+    reading = read(with_payload(b'{"sub":"a","exp":' + cut))
+    assert reading.claims == {"sub": "a"}
+    assert "its JSON breaks off inside the member 'exp'" in reading.problems[-1]
+
+
+@pytest.mark.parametrize("whole", [b'"a"', b"[1]", b'{"b": 1}', b"17 ", b"17,"])
+def test_a_value_that_ends_before_the_text_breaks_off_is_shown(whole: bytes) -> None:
+    reading = read(with_payload(b'{"a":' + whole))
+    assert reading.claims.keys() == {"a"}
+    assert "breaks off after the member 'a'" in reading.problems[-1]
 
 
 @settings(max_examples=300, deadline=None)

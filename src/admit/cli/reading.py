@@ -20,6 +20,7 @@ _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _JWE_PARTS: Final = ("encrypted key", "initialization vector", "ciphertext", "tag")
 _NEVER_EMPTY: Final = frozenset(("initialization vector", "tag"))  # RFC 7516 3.1; a key that is agreed on is not sent
 _SPACE: Final = " \t\r\n"
+_CLOSING: Final = frozenset('"]}')
 
 
 def read(token: str) -> Subject:
@@ -138,7 +139,9 @@ def _scan(text: str) -> tuple[dict[str, Any], str]:
             return members, f"its JSON breaks off{after}, {_place(text, at)}"
         value, at, good = _value(decoder.raw_decode, text, _skip(text, colon + 1))
         comma = _skip(text, at)
-        if not good or text[comma : comma + 1] not in ("", ",", "}"):
+        # A number at the very end may have had more digits: it is no fact.
+        cut = at == len(text) and text[at - 1] not in _CLOSING
+        if not good or cut or text[comma : comma + 1] not in ("", ",", "}"):
             return members, f"its JSON breaks off inside the member {shown(name)}, {_place(text, at)}"
         if name in members:
             doubled.append(name)
