@@ -32,6 +32,8 @@ token_argument = click.argument("token", nargs=-1, metavar="[TOKEN | @FILE | env
 def read_token(words: tuple[str, ...]) -> str:
     """The token that a command was given, bare: from its argument, a file, the environment or stdin."""
     given = " ".join(words)
+    if words and not given.strip():  # an unset variable must neither wait at a terminal nor eat a loop's input
+        raise Stop("the argument is empty: no token is in it (with no argument, or -, stdin is read)")
     if given in ("", "-"):
         text = _stdin_token()
         source = "stdin"
