@@ -56,6 +56,16 @@ def test_a_value_that_ends_before_the_text_breaks_off_is_shown(whole: bytes) -> 
     assert "breaks off after the member 'a'" in reading.problems[-1]
 
 
+def test_five_parts_are_encrypted_only_where_the_header_says_so_or_says_nothing() -> None:
+    signed = read(f"{TOKEN}.AAAA.AAAA")
+    assert not signed.encrypted
+    assert (signed.problems[0], signed.claims) == ("the token has 5 parts instead of 3", peek(TOKEN).claims)
+    sealed = b64url_encode(b'{"alg":"dir","enc":"A128GCM"}').decode()
+    assert read(f"{sealed}..AAAA.AAAA.AAAA").encrypted
+    assert read("a.b.c.d.e").encrypted
+    assert read(f"{sealed}..AAAA.AAAA.AAAA.AAAA").problems[0] == "the token has 6 parts instead of 3"
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.text(), st.binary().map(lambda junk: b64url_encode(junk).decode()), st.text('eyJ.=+/ -_{}[]"\\0')))
 def test_anything_at_all_gives_a_reading_that_can_be_shown(junk: str) -> None:

@@ -28,42 +28,49 @@ def read(token: str) -> Subject:
 
     Its `problems` say what is wrong and where; characters are counted from 1.
     """
-    problems: list[str] = []
-    if len(token) > MAX_TOKEN:
-        problems.append(f"the token has {len(token)} characters; verifiers read {MAX_TOKEN} unless told otherwise")
-    dots = token.count(".")
-    head, _, rest = token.partition(".")
-    body, _, signature = rest.partition(".")
-    if dots == 0:
-        problems.append(f"the token ends inside its header, after {len(token)} characters: there is no dot")
-    elif dots == 1:
-        problems.append(f"the token ends after {len(token)} characters: there is no signature")
-    elif dots not in (2, 4):
-        problems.append(f"the token has {dots + 1} parts instead of 3")
-    header = _members("header", head, 1, problems)
+    head, *parts = token.split(".")
+    wrong_header: list[str] = []
+    header = _members("header", head, 1, wrong_header)
+    subject = Subject(token, header, {}, 0, ())
+    problems = [*_extent(subject), *wrong_header]
     if header and not problems:
         try:
             headers.parse(head.encode("ascii"))
         except MalformedToken as error:
             problems.append(str(error))
-    if dots == 4:
-        start = len(head) + 2
-        for name, part in zip(_JWE_PARTS, rest.split("."), strict=True):
+    start = len(head) + 2
+    if subject.encrypted:
+        for name, part in zip(_JWE_PARTS, parts, strict=True):
             _bytes(name, part, start, problems)
             if not part and name in _NEVER_EMPTY:
                 problems.append(f"the {name} is empty, at character {start}")
             start += len(part) + 1
         return Subject(token, header, {}, 0, tuple(problems))
-    claims = _members("payload", body, len(head) + 2, problems) if dots else {}
+    claims = _members("payload", parts[0], start, problems) if parts else {}
     signed = 0
-    if dots > 1:
-        start = len(head) + len(body) + 3
-        signed = len(_bytes("signature", signature.partition(".")[0], start, problems))
-        if not signature:
+    if len(parts) > 1:
+        start += len(parts[0]) + 1
+        signed = len(_bytes("signature", parts[1], start, problems))
+        if not parts[1]:
             problems.append(f"the signature is empty, at character {start}")
         elif not _fits(header.get("alg"), signed):
             problems.append(f"the signature has {signed} bytes, which no {shown(header['alg'])} signature has")
     return Subject(token, header, claims, signed, tuple(problems))
+
+
+def _extent(subject: Subject) -> list[str]:
+    """What its length and its dots say."""
+    size, dots = len(subject.token), subject.token.count(".")
+    problems = []
+    if size > MAX_TOKEN:
+        problems.append(f"the token has {size} characters; verifiers read {MAX_TOKEN} unless told otherwise")
+    if dots == 0:
+        problems.append(f"the token ends inside its header, after {size} characters: there is no dot")
+    elif dots == 1:
+        problems.append(f"the token ends after {size} characters: there is no signature")
+    elif dots > 2 and not subject.encrypted:
+        problems.append(f"the token has {dots + 1} parts instead of 3")
+    return problems
 
 
 def _fits(alg: object, size: int) -> bool:

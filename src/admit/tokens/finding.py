@@ -25,8 +25,8 @@ class Subject(msgspec.Struct, frozen=True):
 
     @property
     def encrypted(self) -> bool:
-        """Whether it is a JWE, whose claims cannot be read here (RFC 7516 3.1: five parts)."""
-        return self.token.count(".") == 4
+        """Whether it is a JWE, whose claims cannot be read here (RFC 7516 9: five parts, and enc in the header)."""
+        return self.token.count(".") == 4 and ("enc" in self.header or not self.header)
 
     @property
     def alg(self) -> str:
