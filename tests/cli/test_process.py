@@ -52,7 +52,19 @@ def test_decode_loads_the_core_click_and_nothing_else(token: str) -> None:
     ours = {name for name in modules if name.startswith("admit.cli.")}
     assert ours == {
         f"admit.cli.{name}"
-        for name in ("commands", "decode", "entry", "exits", "files", "group", "input", "output", "reading", "times")
+        for name in (
+            "commands",
+            "decode",
+            "entry",
+            "exits",
+            "files",
+            "group",
+            "input",
+            "output",
+            "paste",
+            "reading",
+            "times",
+        )
     }
     tops = {name.partition(".")[0] for name in modules}
     assert {"admit", "click", "cryptography", "msgspec"} <= tops

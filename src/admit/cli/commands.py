@@ -89,7 +89,8 @@ jwt: Final = LazyGroup(
     COMMANDS,
     sections={title: tuple(section) for title, section in SECTIONS.items()},
     help="Read, check and make JSON Web Tokens.\n\nA token is given as an argument, on stdin, as @FILE or as env:NAME; "
-    "'Bearer' and a header's name before it, and quotes, are taken off. A pipe gets JSON, a terminal something to read.",
+    "it is found in the header, cookie, command or JSON answer that it was copied with. A pipe gets JSON, a terminal something "
+    "to read.",
     epilog=_epilog(MEANING.items()),
 )
 jwt.params.append(

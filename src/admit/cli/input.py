@@ -1,9 +1,8 @@
-"""What a command reads: a token in whatever wrapping it was copied with, bytes of files and stdin, and secrets."""
+"""What a command reads: a token, bytes of files and stdin, and secrets."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import Final
 
@@ -12,19 +11,13 @@ import click
 from admit.cli.exits import Exit, Stop
 from admit.cli.files import AT_FILE
 from admit.cli.output import note
+from admit.cli.paste import unwrap
 
 MAX_INPUT: Final = 1024 * 1024  # a token has kilobytes, a key set hundreds of them; a log belongs elsewhere
 _PIECE: Final = 4096
 _END_OF_INPUT: Final = b"\x04"
 _TAKEN_BACK: Final = 0x7F
 _LINE_ENDS: Final = (b"\n", _END_OF_INPUT)
-_QUOTES: Final = "\"'`"
-_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ \t]*(.*)", re.DOTALL)
-_SCHEME: Final = re.compile(r"\b(?:bearer|dpop)\s+([^\s\"'`,;]+)", re.IGNORECASE)
-
-# A token in a cookie, a parameter or a header of another name, in a command or URL that was pasted.
-_PASTED: Final = re.compile(r"curl\s|https?://|[A-Za-z][\w-]*=", re.IGNORECASE)
-_INSIDE: Final = re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]*(?:\.[\w-]*){0,3}", re.ASCII)
 
 token_argument = click.argument("token", nargs=-1, metavar="[TOKEN | @FILE | env:NAME | -]", type=AT_FILE)
 
@@ -44,25 +37,12 @@ def read_token(words: tuple[str, ...]) -> str:
         text = from_environment(given[4:])
     else:
         text, source = given, "the argument"
-    token = unwrap(text)
+    token, remark = unwrap(text)
     if not token:
         raise Stop(f"no token: {source} is empty")
+    if remark:
+        note(remark, click.get_current_context().params.get("quiet", False))
     return token
-
-
-def unwrap(text: str) -> str:
-    """The token inside quotes, a header line, or a command with an Authorization header."""
-    text = text.strip().removeprefix("\ufeff").rstrip(",;").strip()
-    if len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]:
-        text = text[1:-1].strip()
-    found = _SCHEME.search(text)
-    if found:
-        return found[1]
-    inside = _INSIDE.findall(text) if _PASTED.match(text) else []
-    if len(inside) == 1:
-        return str(inside[0])
-    header = _HEADER.fullmatch(text)
-    return header[1].strip().strip(_QUOTES) if header else text
 
 
 def read_bytes(path: str) -> bytes:
