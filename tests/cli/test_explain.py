@@ -109,8 +109,13 @@ def test_what_must_be_checked_follows_the_token() -> None:
     assert "must be refused" in unsigned[0]
     bare = " ".join(must_check(read(Signer(KEY, issuer="me", kind=PLAIN_KIND).sign())))
     assert "aud names itself; here there is none, so it must be refused" in bare
+    assert must_check(read(token().rpartition(".")[0]))[0] == "Nothing more: it has no signature, and must be refused."
+    assert must_check(read("hello")) == [
+        "Nothing more: its header cannot be read, so it must be refused where a JWT is expected."
+    ]
     sealed = jwe.encrypt(Key.generate("ECDH-ES"), b"x")
-    assert "opens with its own key" in must_check(read(sealed))[0]
+    for whole_or_cut in (sealed, sealed[:-30]):
+        assert "opens with its own key" in must_check(read(whole_or_cut))[0]
 
 
 def test_each_part_has_a_color_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

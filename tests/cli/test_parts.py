@@ -13,10 +13,11 @@ from admit import Key, Signer, errors, peek
 from admit.cli.exits import MEANING, Exit, Stop, exit_code
 from admit.cli.lint import catalog
 from admit.cli.output import safe, to_json
-from admit.cli.reading import read
+from admit.cli.reading import OPAQUE, UNSIGNED, read
 from admit.cli.times import parse_span, relative, span
 from admit.errors import AdmitError
 from admit.jose.encoding import b64url_encode
+from admit.jose.jwe import encrypt
 from admit.tokens.kinds import PLAIN
 
 TOKEN = Signer(Key.generate("Ed25519"), issuer="me", kind=PLAIN).sign(sub="alice", claims={"roles": ["a", {"b": 1}]})
@@ -63,6 +64,42 @@ def test_five_parts_are_encrypted_only_where_the_header_says_so_or_says_nothing(
     assert read(f"{sealed}..AAAA.AAAA.AAAA").encrypted
     assert read("a.b.c.d.e").encrypted
     assert read(f"{sealed}..AAAA.AAAA.AAAA.AAAA").problems[0] == "the token has 6 parts instead of 3"
+
+
+@pytest.mark.parametrize("length", [1, 20, 80, 200])
+def test_an_encrypted_token_that_was_cut_is_not_told_of_payload_and_signature(length: int) -> None:
+    sealed = encrypt(Key.generate("RSA-OAEP"), b"x" * 400)
+    header = sealed.index(".")
+    for part, name in enumerate(("encrypted key", "ciphertext")):
+        cut = sealed[: header + length] if not part else sealed[: -length - 23]
+        reading = read(cut)
+        assert reading.sealed
+        assert not reading.encrypted
+        assert reading.problems[0] == f"the token is encrypted and ends inside its {name}, after {len(cut)} characters"
+        assert not any("payload" in problem or "signature" in problem for problem in reading.problems)
+
+
+def test_enc_in_a_signed_header_hides_no_claims() -> None:
+    token = Signer(Key.generate("ES256"), issuer="me", kind=PLAIN).sign()
+    _, payload, signature = token.split(".")
+    header = b64url_encode(b'{"alg":"ES256","enc":"x"}').decode()
+    reading = read(f"{header}.{payload}.{signature}")
+    assert (reading.sealed, reading.claims) == (False, peek(token).claims)
+
+
+@pytest.mark.parametrize("text", ["hello", "gho_abcdefgh", "admit_rt_AAAA", "a", "0"])
+def test_what_has_no_dots_and_no_header_is_called_opaque(text: str) -> None:
+    assert read(text).problems == (OPAQUE,)
+
+
+def test_a_whole_token_that_says_it_is_unsigned_is_not_called_damaged() -> None:
+    assert read("eyJhbGciOiJub25lIn0.eyJleHAiOjF9.").problems == (UNSIGNED,)
+    for other in (
+        "eyJhbGciOiJub25lIn0.eyJleHAiOjF9",
+        "eyJhbGciOiJub25lIn0.eyJleHAiOjF9..",
+        "eyJhbGciOiJIUzI1NiJ9.e30.",
+    ):
+        assert UNSIGNED not in read(other).problems
 
 
 @settings(max_examples=300, deadline=None)

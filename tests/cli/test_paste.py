@@ -12,7 +12,7 @@ import pytest
 from admit import Key, Signer
 from admit.cli.exits import Stop
 from admit.cli.paste import unwrap
-from admit.jose import jwe
+from admit.jose import jwe, jwe_json, jws_json
 from admit.tokens.kinds import PLAIN
 from tests.helpers.command import run
 
@@ -159,6 +159,20 @@ def test_of_two_tokens_none_is_chosen(text: str) -> None:
     with pytest.raises(Stop, match="more than one token was given; give one"):
         unwrap(text)
     assert run("verify", "--unchecked", text).returncode == 2
+
+
+@pytest.mark.parametrize("command", [("decode",), ("explain",), ("verify", "--unchecked")])
+def test_a_document_in_json_is_called_what_it_is(command: tuple[str, ...]) -> None:
+    signing, sealing = Key.generate("ES256"), Key.generate("ECDH-ES+A256KW")
+    for document, reader in (
+        (jws_json.sign_general([signing], b"x"), "jws_json"),
+        (jws_json.sign_flattened(signing, b"x"), "jws_json"),
+        (jwe_json.encrypt_general([sealing], b"x"), "jwe_json"),
+    ):
+        done = run(*command, document)
+        assert (done.returncode, done.stdout) == (15, "")
+        assert f"not a JWT: admit.jose.{reader} reads it" in done.stderr
+    assert unwrap(json.dumps({"signature": "of something else", "token": T})) == (T, "")
 
 
 def test_a_proof_beside_a_bearer_token_is_not_meant() -> None:

@@ -13,19 +13,22 @@ if TYPE_CHECKING:
 
 def must_check(subject: Subject) -> list[str]:
     """Sentences; what the token itself says stands in them only as what is to be compared."""
-    if subject.encrypted:
+    if subject.sealed:
         return [
             "That it opens with its own key, and with the alg and enc that it accepts from this sender.",
             "That a signed token is inside (cty JWT): whoever has the public key can encrypt, so that shows nobody's hand.",
             "Of the token inside, all that is checked of any signed one.",
         ]
+    if not subject.header:
+        return ["Nothing more: its header cannot be read, so it must be refused where a JWT is expected."]
     return [*_signature(subject), *_meaning(subject)]
 
 
 def _signature(subject: Subject) -> list[str]:
     header, claims = subject.header, subject.claims
     if subject.alg.lower() == "none" or not subject.signature:
-        return ["Nothing more: it is not signed, and must be refused."]
+        lacking = "it is not signed" if subject.alg.lower() == "none" else "it has no signature"
+        return [f"Nothing more: {lacking}, and must be refused."]
     issuer = shown(claims["iss"], 100) if isinstance(claims.get("iss"), str) else "the issuer it trusts"
     kid = f", the one called {shown(header['kid'], 80)}" if isinstance(header.get("kid"), str) else ""
     known = any(row.answers_to(subject.alg) for row in ALGORITHMS.values())

@@ -9,7 +9,7 @@ import click
 from admit.cli.exits import Exit
 from admit.cli.input import read_token, token_argument
 from admit.cli.output import for_people, json_option, note, print_fields, print_json, print_sections
-from admit.cli.reading import read
+from admit.cli.reading import OPAQUE, UNSIGNED, read
 
 if TYPE_CHECKING:
     from admit.tokens.finding import Subject
@@ -37,9 +37,9 @@ def decode(token: tuple[str, ...], as_json: bool, fields: tuple[str, ...], quiet
         print_json(
             {
                 "verified": False,
-                **({"encrypted": True} if reading.encrypted else {}),
+                **({"encrypted": True} if reading.sealed else {}),
                 "header": reading.header,
-                **({} if reading.encrypted else {"claims": reading.claims}),
+                **({} if reading.sealed else {"claims": reading.claims}),
                 **({"problems": reading.problems} if reading.problems else {}),
             }
         )
@@ -48,21 +48,21 @@ def decode(token: tuple[str, ...], as_json: bool, fields: tuple[str, ...], quiet
 
 def remind(reading: Subject, quiet: bool) -> None:
     """Say that nothing of this is believed."""
-    if reading.encrypted:
+    if reading.sealed:
         note("ENCRYPTED: only its header can be read; jwt decrypt opens it with the key.", quiet, "yellow")
-    else:
+    elif reading.header or reading.claims:
         note("UNVERIFIED: anybody could have written this; jwt verify checks the signature.", quiet, "yellow")
 
 
 def tell_damage(reading: Subject) -> Exit:
     """Say what a strict reader would refuse the token for, and answer the exit code of that."""
     for problem in reading.problems:
-        note(f"damaged: {problem}", color="red")
+        note(problem if problem in (OPAQUE, UNSIGNED) else f"damaged: {problem}", color="red")
     return Exit.MALFORMED if reading.problems else Exit.OK
 
 
 def _sections(reading: Subject) -> dict[str, list[tuple[str, object]]]:
-    if reading.encrypted:
+    if reading.sealed:
         return {"Header": list(reading.header.items())}
     return {
         "Header": list(reading.header.items()),

@@ -56,12 +56,12 @@ def explain(token: tuple[str, ...], as_json: bool, quiet: bool) -> int:
 def _tell(subject: Subject, found: list[Finding], now: float) -> None:
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     click.echo(colored(subject.token))
-    named = "Encrypted" if subject.encrypted else "Claims"
+    named = "Encrypted" if subject.sealed else "Claims"
     _heading("Header")
     for name, value in subject.header.items():
-        _entry(name, to_json(value), header_term(name, value, subject.encrypted), width)
+        _entry(name, to_json(value), header_term(name, value, subject.sealed), width)
     _heading(named)
-    if subject.encrypted:
+    if subject.sealed:
         click.echo(_wrapped("Only who has the key can read the claims: jwt decrypt.", width, "  "))
     for name, value in subject.claims.items():
         _entry(name, _value(name, value, now), claim_term(name), width)
@@ -85,7 +85,7 @@ def _told(subject: Subject, found: list[Finding], now: float) -> dict[str, Any]:
     return {
         "verified": False,
         "header": _terms(
-            (name, value, header_term(name, value, subject.encrypted)) for name, value in subject.header.items()
+            (name, value, header_term(name, value, subject.sealed)) for name, value in subject.header.items()
         ),
         "claims": [
             each | _moment(each["name"], each["value"], now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from admit.cli.exits import Stop
+from admit.cli.exits import Exit, Stop
 from admit.cli.reading import read
 
 _QUOTES: Final = "\"'`"
@@ -18,11 +18,18 @@ _NAMED: Final = re.compile(
     r"(?:export\s+)?[A-Z][\w-]*(?::[ \t]*|=(?=[^=]))(?:(?:jwt|token)\s+)?(.+)", re.DOTALL | re.IGNORECASE
 )
 _MEMBER: Final = re.compile(r'"(access_token|id_token)"\s*:\s*"([^"]+)"')
+_DOCUMENTS: Final[dict[str, str]] = {
+    "signatures?": "a signed document in JSON (RFC 7515 7.2), not a JWT: admit.jose.jws_json reads it",
+    "ciphertext": "an encrypted document in JSON (RFC 7516 7.2), not a JWT: admit.jose.jwe_json reads it",
+}
 _DOT: Final = re.compile("%2e", re.IGNORECASE)
 
 
 def unwrap(text: str) -> tuple[str, str]:
-    """The token, bare, and a remark where it is not plain what was taken. Raises Stop where there are more than one."""
+    """The token, bare, and a remark where it is not plain what was taken.
+
+    Raises Stop where there are more than one, or a document in JSON instead.
+    """
     text = _DOT.sub(".", text).strip().removeprefix("\ufeff").rstrip(",;").strip()
     members = dict(reversed(_MEMBER.findall(text)))
     for name in ("access_token", "id_token"):
@@ -34,6 +41,9 @@ def unwrap(text: str) -> tuple[str, str]:
     if _wrapped(lines):
         return "".join(lines), f"The token was line-wrapped: {len(lines)} lines are joined."
     pieces, schemes = _PIECE.findall(text), _SCHEME.findall(text)
+    for member, said in _DOCUMENTS.items():
+        if text.startswith("{") and not pieces and re.search(rf'"{member}"\s*:', text):
+            raise Stop(f"that is {said}", Exit.MALFORMED)
     named = _NAMED.fullmatch(text)
     token = next(
         (found[0] for found in (pieces, schemes) if len(found) == 1), named[1].strip(_QUOTES) if named else text

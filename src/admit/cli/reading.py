@@ -19,6 +19,9 @@ _URL: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _JWE_PARTS: Final = ("encrypted key", "initialization vector", "ciphertext", "tag")
 _NEVER_EMPTY: Final = frozenset(("initialization vector", "tag"))  # RFC 7516 3.1; a key that is agreed on is not sent
+OPAQUE: Final = "not a JWT: an opaque token, only its issuer can say what it is (jwt introspect)"
+UNSIGNED: Final = "unsigned (alg none)"
+_JSON: Final = ("ey", "ew")  # what base64url makes of `{` and a quote, a blank or a line end
 _SPACE: Final = " \t\r\n"
 _CLOSING: Final = frozenset('"]}')
 
@@ -29,6 +32,8 @@ def read(token: str) -> Subject:
     Its `problems` say what is wrong and where; characters are counted from 1.
     """
     head, *parts = token.split(".")
+    if not parts and not head.startswith(_JSON):
+        return Subject(token, {}, {}, 0, (OPAQUE,))
     wrong_header: list[str] = []
     header = _members("header", head, 1, wrong_header)
     subject = Subject(token, header, {}, 0, ())
@@ -39,8 +44,8 @@ def read(token: str) -> Subject:
         except MalformedToken as error:
             problems.append(str(error))
     start = len(head) + 2
-    if subject.encrypted:
-        for name, part in zip(_JWE_PARTS, parts, strict=True):
+    if subject.sealed:
+        for name, part in zip(_JWE_PARTS, parts, strict=False):
             _bytes(name, part, start, problems)
             if not part and name in _NEVER_EMPTY:
                 problems.append(f"the {name} is empty, at character {start}")
@@ -51,7 +56,9 @@ def read(token: str) -> Subject:
     if len(parts) > 1:
         start += len(parts[0]) + 1
         signed = len(_bytes("signature", parts[1], start, problems))
-        if not parts[1]:
+        if parts[1:] == [""] and subject.alg.lower() == "none":
+            problems.append(UNSIGNED)
+        elif not parts[1]:
             problems.append(f"the signature is empty, at character {start}")
         elif not _fits(header.get("alg"), signed):
             problems.append(f"the signature has {signed} bytes, which no {shown(header['alg'])} signature has")
@@ -64,7 +71,10 @@ def _extent(subject: Subject) -> list[str]:
     problems = []
     if size > MAX_TOKEN:
         problems.append(f"the token has {size} characters; verifiers read {MAX_TOKEN} unless told otherwise")
-    if dots == 0:
+    if subject.sealed and not subject.encrypted:
+        name = ("header", *_JWE_PARTS)[dots]
+        problems.append(f"the token is encrypted and ends inside its {name}, after {size} characters")
+    elif dots == 0:
         problems.append(f"the token ends inside its header, after {size} characters: there is no dot")
     elif dots == 1:
         problems.append(f"the token ends after {size} characters: there is no signature")

@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from admit.jose.algorithms import ALGORITHMS
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 """The gravest first."""
@@ -27,6 +29,12 @@ class Subject(msgspec.Struct, frozen=True):
     def encrypted(self) -> bool:
         """Whether it is a JWE, whose claims cannot be read here (RFC 7516 9: five parts, and enc in the header)."""
         return self.token.count(".") == 4 and ("enc" in self.header or not self.header)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it is a JWE, or one that was cut: enc is there, and alg is no signature's (RFC 7516 9)."""
+        cut = self.token.count(".") < 4 and "enc" in self.header and self.alg not in ALGORITHMS
+        return self.encrypted or cut
 
     @property
     def alg(self) -> str:
