@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @token_argument
 @json_option
 @click.option(
-    "--field", "fields", multiple=True, metavar="NAME", help="Only this claim (or header.NAME); may be repeated."
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME",
+    help="Only this claim (or header.NAME, or NAME.MEMBER); may be repeated.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Do not remind of what is not verified.")
 def decode(token: tuple[str, ...], as_json: bool, fields: tuple[str, ...], quiet: bool) -> int:
@@ -30,8 +34,12 @@ def decode(token: tuple[str, ...], as_json: bool, fields: tuple[str, ...], quiet
     reading = read(read_token(token))
     remind(reading, quiet)
     if fields:
-        print_fields({"header": reading.header, "claims": reading.claims}, fields)
-    elif for_people(as_json):
+        damage = tell_damage(reading)
+        hidden = ": it is encrypted, and jwt decrypt opens it" if reading.sealed else ""
+        members = {"header": reading.header, "claims": reading.claims}
+        print_fields(members, fields, as_json, hidden, damage or Exit.CLAIMS)
+        return damage
+    if for_people(as_json):
         print_sections(_sections(reading))
     else:
         print_json(

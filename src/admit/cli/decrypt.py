@@ -11,6 +11,7 @@ from admit.cli.exits import Exit, Stop
 from admit.cli.input import MAX_INPUT, read_token, token_argument
 from admit.cli.keyfile import KeyOptions, key_options
 from admit.cli.output import json_option, note, print_fields, print_json
+from admit.cli.reading import read
 from admit.errors import MalformedToken
 from admit.jose import header as headers
 from admit.jose import jwe
@@ -29,7 +30,11 @@ _UNSIGNED: Final = "Opened. That shows nobody's hand: "
 @click.option("--inflate", is_flag=True, help="Also open what was compressed (zip), up to 250 kB.")
 @json_option
 @click.option(
-    "--field", "fields", multiple=True, metavar="NAME", help="Only this member (or header.NAME); may be repeated."
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME",
+    help="Only this member (or header.NAME, or NAME.MEMBER); may be repeated.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No remark on stderr.")
 def decrypt(
@@ -41,14 +46,15 @@ def decrypt(
     and nothing says why: that would help whoever tries keys.
     """
     text = read_token(token)
-    if text.count(".") == 2:
+    if text.count(".") == 2 and not read(text).sealed:
         raise Stop("the token is signed and not encrypted: jwt decode shows it", Exit.MALFORMED)
     header = headers.parse(text.partition(".")[0].encode("utf-8", "replace"))
     opened = jwe.decrypt(text, keys.read().answering(header.alg, header.kid), inflate=inflate, limit=MAX_INPUT)
     nested = normal_type(str(opened.header.members.get("cty", ""))) == "jwt"
     note(_UNSIGNED + ("jwt verify checks the token inside." if nested else "anybody who has the key wrote it."), quiet)
     if fields:
-        print_fields({"header": opened.header.members, "claims": _object(opened)}, fields)
+        inside = ": a signed token is inside; pipe it to jwt verify" if nested else ""
+        print_fields({"header": opened.header.members, "claims": _object(opened)}, fields, as_json, inside)
     elif as_json:
         print_json({"verified": False, "header": opened.header.members} | _content(opened, nested))
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from admit import clock
-from admit.cli.exits import Stop
+from admit.cli.exits import Exit, Stop
 from admit.cli.times import is_time, moment, relative
 
 if TYPE_CHECKING:
@@ -65,19 +65,32 @@ def print_json(value: object) -> None:
     click.echo(to_json(value, indent=2))
 
 
-def print_fields(members: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> None:
-    """One value a line: a claim, or after `header.` a header parameter. Strings are bare, all else is JSON."""
-    for name in names:
-        place, _, rest = name.partition(".")
-        if name in members["claims"]:
-            value = members["claims"][name]
-        elif place == "header" and rest in members["header"]:
-            value = members["header"][rest]
-        else:
-            from admit.cli.exits import Exit
+def print_fields(
+    members: Mapping[str, Mapping[str, Any]],
+    names: Sequence[str],
+    as_json: bool = False,
+    unless: str = "",
+    code: Exit = Exit.CLAIMS,
+) -> None:
+    """One value a line: a claim, a header parameter after `header.`, or a member of one of these, as `address.country`.
 
-            raise Stop(f"the token has no {safe(name)}", Exit.CLAIMS)
-        click.echo(safe(value) if isinstance(value, str) else to_json(value))
+    Strings are bare, unless as_json; all else is JSON. Raises Stop with that code where there is no such member; `unless`
+    says what it may be that hides it.
+    """
+    claims = members["claims"]
+    for name in names:
+        value = claims[name] if name in claims else _inner({**claims, "header": members["header"]}, name)
+        if value is ...:
+            raise Stop(f"the token has no {safe(name)}{unless}", code)
+        click.echo(safe(value) if isinstance(value, str) and not as_json else to_json(value))
+
+
+def _inner(members: object, name: str) -> Any:
+    """The member of that name, or the member of a member; ... where there is none."""
+    if not isinstance(members, dict):
+        return ...
+    place, dot, rest = name.partition(".")
+    return members[name] if name in members else _inner(members.get(place), rest) if dot else ...
 
 
 def print_sections(sections: Mapping[str, Iterable[tuple[str, object]]]) -> None:
