@@ -182,6 +182,13 @@ def test_exit_codes_stay_what_scripts_rely_on() -> None:
     assert exit_code(RuntimeError()) == Exit.UNEXPECTED
 
 
+def test_a_number_that_is_not_finite_is_a_string_of_json() -> None:
+    odd = {"a": float("inf"), "b": [float("-inf"), {"c": float("nan")}], "d": 1.5, "e": "NaN"}
+    expected = {"a": "Infinity", "b": ["-Infinity", {"c": "NaN"}], "d": 1.5, "e": "NaN"}
+    assert json.loads(to_json(odd), parse_constant=pytest.fail) == expected
+    assert to_json(read(with_payload(b'{"exp":1e400}')).claims) == '{"exp": "Infinity"}'
+
+
 def test_safe_text_keeps_letters_and_escapes_what_steers() -> None:
     assert safe("Zoë 漢字 \x1b[0m\u202e\U000e0001") == "Zoë 漢字 \\u001b[0m\\u202e\\udb40\\udc01"
 

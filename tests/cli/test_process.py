@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -133,7 +134,10 @@ def test_closed_standard_streams_do_not_make_a_traceback(token: str) -> None:
         assert run.returncode in (0, 1)
 
 
-def test_an_encoding_that_cannot_say_a_claim_escapes_it(token: str) -> None:
-    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-16"])
+def test_json_is_json_in_every_encoding(token: str, encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
     run = subprocess.run([JWT, "decode", token], capture_output=True, env=environment, timeout=60, check=True)
-    assert b'"Zo\xeb \\u6f22"' in run.stdout
+    written = run.stdout.decode(encoding)
+    assert r'"Zo\u00eb \u6f22"' in written
+    assert json.loads(written)["claims"]["name"] == "Zoë 漢"

@@ -51,6 +51,16 @@ def test_people_get_color_alignment_and_times_in_words(token: str) -> None:
     assert "Signature: 64 bytes, not checked" in text
 
 
+@pytest.mark.parametrize("columns", [10, 20, 36, 60, 70, 90])
+def test_a_narrow_terminal_loses_no_character(key: Key, columns: int) -> None:
+    token = Signer(key, issuer="https://auth.example", kind=PLAIN).sign(
+        claims={"name_of_a_claim_that_is_long": "!" * 70}
+    )
+    _, shown = in_terminal(["decode", "-q", token], COLUMNS=str(columns))
+    assert plain(shown).count("!") == 70
+    assert ('name_of_a_claim_that_is_long\n  "' + "!" * 70 + '"\n' in plain(shown)) is (columns < 64)
+
+
 def test_no_color_is_respected(token: str) -> None:
     for arguments in (["decode", token], ["verify", token, "--unchecked"]):
         _, shown = in_terminal(arguments, NO_COLOR="1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _TIMES: Final = frozenset(("exp", "nbf", "iat", "auth_time", "updated_at"))
+_NAME: Final = 24  # columns, of a longer name folded
+_VALUE: Final = 40  # columns: less is no table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, in a terminal too.")
 
@@ -28,8 +31,13 @@ def safe(text: str) -> str:
 
 
 def to_json(value: object, indent: int | None = None) -> str:
-    """A value as JSON; every character that does not print is escaped."""
-    return "\n".join(map(safe, json.dumps(value, ensure_ascii=False, indent=indent, default=str).split("\n")))
+    """A value as JSON; every character that does not print, or that stdout's encoding may not have, is escaped.
+
+    A number that is not finite becomes a string: JSON has no other way to say it (RFC 8259 6).
+    """
+    finite = json.loads(json.dumps(value, default=str), parse_constant=str)
+    foreign = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
+    return "\n".join(map(safe, json.dumps(finite, ensure_ascii=foreign, indent=indent).split("\n")))
 
 
 def for_people(as_json: bool) -> bool:
@@ -94,24 +102,28 @@ def _inner(members: object, name: str) -> Any:
 
 
 def print_sections(sections: Mapping[str, Iterable[tuple[str, object]]]) -> None:
-    """Titled, aligned rows of names and JSON values; times are also said in words."""
+    """Titled, aligned rows of names and JSON values, or one below the other where it is narrow; times are also said in words."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     now = clock.system_clock()
     console = Console(highlight=False, markup=False, emoji=False)
-    width = max((len(safe(name)) for rows in sections.values() for name, _ in rows), default=0)
+    width = min(max((len(safe(name)) for rows in sections.values() for name, _ in rows), default=0), _NAME)
+    narrow = console.width < width + _VALUE
     for title, rows in sections.items():
+        console.print(Text(title, style="bold"))
         table = Table.grid(padding=(0, 2))
-        table.add_column(min_width=min(width, 24), style="cyan", overflow="fold")
+        table.add_column(min_width=width, style="cyan", overflow="fold")
         table.add_column(overflow="fold")
         for name, value in rows:
             text = Text(to_json(value), style=_style(value))
             if is_time_claim(name, value) and isinstance(value, int | float):
                 text.append(f"  {relative(value, now)} ({moment(value)})", style="default")
-            table.add_row(Text(safe(name)), text)
-        console.print(Text(title, style="bold"))
+            if narrow:  # the terminal breaks the lines: a table would crop them
+                console.print(Text(f"{safe(name)}\n  ", style="cyan").append_text(text), soft_wrap=True)
+            else:
+                table.add_row(Text(safe(name)), text)
         console.print(table)
 
 
