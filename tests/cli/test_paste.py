@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,18 @@ def test_a_token_is_found_in_a_pasted_command(text: str) -> None:
 @pytest.mark.parametrize("text", ["a b.c.d", "a.b*c.d", "bearer.a.b", "a.b.c=", "é.b.c"])
 def test_what_belongs_to_a_damaged_token_is_left_in_it(text: str) -> None:
     assert unwrap(text) == (text, "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_a_token_in_utf_16_is_read_by_its_mark(encoding: str, tmp_path: Path) -> None:
+    data = f"{T}\r\n".encode(encoding)
+    data = codecs.BOM_UTF16_BE + data if encoding == "utf-16-be" else data
+    (tmp_path / "token").write_bytes(data)
+    for done in (
+        run("decode", "-q", "--field", "sub", given=data),
+        run("decode", "-q", "--field", "sub", f"@{tmp_path}/token"),
+    ):
+        assert done.stdout == "alice\n"
 
 
 EVERYDAY = {

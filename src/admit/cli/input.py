@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from typing import Final
@@ -17,6 +18,7 @@ MAX_INPUT: Final = 1024 * 1024  # a token has kilobytes, a key set hundreds of t
 _PIECE: Final = 4096
 _END_OF_INPUT: Final = b"\x04"
 _TAKEN_BACK: Final = 0x7F
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what Windows PowerShell writes with > and |
 _LINE_ENDS: Final = (b"\n", _END_OF_INPUT)
 
 token_argument = click.argument("token", nargs=-1, metavar="[TOKEN | @FILE | env:NAME | -]", type=AT_FILE)
@@ -137,4 +139,4 @@ def _typed_line(asked: str) -> bytes:
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+    return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8", "replace")
