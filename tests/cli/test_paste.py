@@ -202,3 +202,36 @@ def test_junk_takes_no_longer_than_it_is_long(junk: str) -> None:
         with contextlib.suppress(Stop):
             unwrap(text)
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("decode", "--{}"),
+        ("decode", "-{}"),
+        ("decode", "@{}"),
+        ("decode", "env:{}"),
+        ("decode", T, "--field", "{}"),
+        ("verify", T, "--unchecked", "--key", "{}"),
+        ("verify", T, "--unchecked", "--alg", "{}"),
+        ("verify", T, "--unchecked", "--kind", "{}"),
+        ("verify", T, "--unchecked", "--secret-file", "{}"),
+        ("verify", T, "--unchecked", "--secret-env", "{}"),
+        ("decode", "--json={}", T),
+        ("{}",),
+        ("key", "{}"),
+        ("key", "show", "--{}"),
+    ],
+)
+@pytest.mark.parametrize("given", [ID, ID[:60], "admit_rt_" + "x" * 100])
+def test_no_error_repeats_a_token_or_more_than_forty_characters(words: tuple[str, ...], given: str) -> None:
+    done = run(*(word.format(given) for word in words))
+    assert done.returncode != 0
+    assert given[-41:] not in done.stderr
+    assert "eyJ" not in done.stderr
+
+
+def test_a_name_that_is_short_is_repeated_and_of_a_long_one_the_end() -> None:
+    assert run("decode", "@absent").stderr == "jwt: cannot read absent: No such file or directory\n"
+    said = run("decode", f"@/{'folder/' * 9}absent").stderr
+    assert said == "jwt: cannot read ...er/folder/folder/folder/folder/absent: No such file or directory\n"

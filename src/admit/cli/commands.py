@@ -12,7 +12,7 @@ import click
 
 from admit.cli.exits import MEANING, Exit, Stop, exit_code
 from admit.cli.group import LazyGroup
-from admit.cli.output import paint, safe
+from admit.cli.output import paint, quoted, safe
 from admit.errors import AdmitError
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ _AS_OPTIONS: Final = (
     (r",? or name the host in insecure_hosts if the network itself is trusted", ""),
     (r"; further only as \w+=Unchecked\(.*\)", ""),
 )
+
+
+_LONG: Final = re.compile(r"\S{41,}|\S*eyJ\S*")  # words of a message that only argv can have had
 
 
 def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:  # noqa: ARG001
@@ -144,7 +147,7 @@ def _plain(error: click.ClickException) -> str:
         return "Too many arguments."
     group = error.ctx.command if isinstance(error, click.NoSuchCommand) and error.ctx else None
     if not isinstance(error, click.NoSuchCommand) or not isinstance(group, click.Group) or error.ctx is None:
-        return message
+        return _LONG.sub(lambda word: quoted(word[0]), message)
     if error.command_name.startswith("eyJ"):
         return "No such command; to look at a token: decode TOKEN."
     names = group.list_commands(error.ctx)

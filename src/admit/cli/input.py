@@ -11,7 +11,7 @@ import click
 
 from admit.cli.exits import Exit, Stop
 from admit.cli.files import AT_FILE
-from admit.cli.output import note
+from admit.cli.output import note, quoted
 from admit.cli.paste import unwrap
 
 MAX_INPUT: Final = 1024 * 1024  # a token has kilobytes, a key set hundreds of them; a log belongs elsewhere
@@ -33,9 +33,9 @@ def read_token(words: tuple[str, ...]) -> str:
         text = _stdin_token()
         source = "stdin"
     elif given.startswith("@"):
-        text, source = _text(read_bytes(given[1:])), given[1:]
+        text, source = _text(read_bytes(given[1:])), quoted(given[1:])
     elif given.startswith("env:"):
-        source = f"the environment variable {given[4:]}"
+        source = f"the environment variable {quoted(given[4:])}"
         text = from_environment(given[4:])
     else:
         text, source = given, "the argument"
@@ -56,12 +56,12 @@ def read_bytes(path: str) -> bytes:
             with open(path, "rb") as file:
                 data = file.read(MAX_INPUT + 1)
     except OSError as error:
-        raise Stop(f"cannot read {path}: {error.strerror or type(error).__name__}") from None
+        raise Stop(f"cannot read {quoted(path)}: {error.strerror or type(error).__name__}") from None
     except ValueError:  # a NUL in the name
         raise Stop("cannot read a file of that name") from None
     if len(data) > MAX_INPUT:
         raise Stop(
-            f"{'stdin' if path == '-' else path} holds more than {MAX_INPUT // 1024} KiB; that is no token and no key",
+            f"{'stdin' if path == '-' else quoted(path)} holds more than {MAX_INPUT // 1024} KiB; that is no token and no key",
             Exit.MALFORMED,
         )
     return data
@@ -71,7 +71,7 @@ def from_environment(name: str) -> str:
     """A variable's value; the name alone is in argv, and in messages."""
     value = os.environ.get(name)
     if not value:
-        raise Stop(f"the environment variable {name} is not set, or empty")
+        raise Stop(f"the environment variable {quoted(name)} is not set, or empty")
     return value
 
 
@@ -87,7 +87,7 @@ def read_secret(path: str | None, variable: str | None, ask: bool, what: str) ->
         bare = data.removesuffix(b"\n").removesuffix(b"\r")
         secret = bare if bare.isascii() and bare.decode("ascii").isprintable() else data
         if not secret:
-            raise Stop(f"{path} is empty")
+            raise Stop(f"{quoted(path)} is empty")
         return secret
     if variable is not None:
         return os.fsencode(from_environment(variable))

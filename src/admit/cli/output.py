@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _TIMES: Final = frozenset(("exp", "nbf", "iat", "auth_time", "updated_at"))
+_QUOTED: Final = 40
 _NAME: Final = 24  # columns, of a longer name folded
 _VALUE: Final = 40  # columns: less is no table
 
@@ -28,6 +29,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdo
 def safe(text: str) -> str:
     """Text that cannot steer a terminal: control characters, and those that turn the reading direction, are escaped."""
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def quoted(text: str) -> str:
+    """What was given in argv, as an error may repeat it: the end of it, and nothing where it is a token."""
+    if "eyJ" in text:
+        return "(a token)"
+    return safe(text if len(text) <= _QUOTED else f"...{text[3 - _QUOTED :]}")
 
 
 def to_json(value: object, indent: int | None = None) -> str:
@@ -89,7 +97,7 @@ def print_fields(
     for name in names:
         value = claims[name] if name in claims else _inner({**claims, "header": members["header"]}, name)
         if value is ...:
-            raise Stop(f"the token has no {safe(name)}{unless}", code)
+            raise Stop(f"the token has no {quoted(name)}{unless}", code)
         click.echo(safe(value) if isinstance(value, str) and not as_json else to_json(value))
 
 
