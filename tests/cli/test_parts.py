@@ -13,7 +13,7 @@ from admit import Key, Signer, errors, peek
 from admit.cli.exits import MEANING, Exit, Stop, exit_code
 from admit.cli.lint import catalog
 from admit.cli.output import safe, to_json
-from admit.cli.reading import OPAQUE, UNSIGNED, read
+from admit.cli.reading import NEITHER, OPAQUE, UNSIGNED, read
 from admit.cli.times import parse_span, relative, span
 from admit.errors import AdmitError
 from admit.jose.encoding import b64url_encode
@@ -90,6 +90,11 @@ def test_enc_in_a_signed_header_hides_no_claims() -> None:
 @pytest.mark.parametrize("text", ["hello", "gho_abcdefgh", "admit_rt_AAAA", "a", "0"])
 def test_what_has_no_dots_and_no_header_is_called_opaque(text: str) -> None:
     assert read(text).problems == (OPAQUE,)
+
+
+@pytest.mark.parametrize("text", ['{"error": "invalid_grant"}', "hello world", "[]", "caf\xe9", "\0"])
+def test_what_can_be_no_token_is_not_called_one(text: str) -> None:
+    assert read(text).problems == (NEITHER,)
 
 
 def test_a_whole_token_that_says_it_is_unsigned_is_not_called_damaged() -> None:

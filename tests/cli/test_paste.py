@@ -15,6 +15,7 @@ from admit import Key, Signer
 from admit.cli.exits import Stop
 from admit.cli.paste import unwrap
 from admit.jose import jwe, jwe_json, jws_json
+from admit.jose.encoding import b64url_encode
 from admit.tokens.kinds import PLAIN
 from tests.helpers.command import run
 
@@ -73,7 +74,7 @@ def test_a_token_is_found_in_a_pasted_command(text: str) -> None:
     assert unwrap(text) == ("eyJa.eyJb.c", "")
 
 
-@pytest.mark.parametrize("text", ["a b.c.d", "a.b*c.d", "bearer.a.b", "a.b.c=", "é.b.c"])
+@pytest.mark.parametrize("text", ["a b.c.d", "a.b*c.d", "bearer.a.b", "a.b.c=", "é.b.c", "dGVzdA=="])
 def test_what_belongs_to_a_damaged_token_is_left_in_it(text: str) -> None:
     assert unwrap(text) == (text, "")
 
@@ -155,6 +156,9 @@ def test_a_token_that_a_mail_wrapped_is_joined_and_that_is_said(width: int, betw
 
 def test_what_follows_a_token_is_not_joined_to_it() -> None:
     assert unwrap(f"{T}\nexpired") == (T, "")
+    head, payload, signature = (b64url_encode(each).decode() for each in (b'{"alg":"RS256"}', b"{}", bytes(256)))
+    rsa = f"{head}.{payload}.{signature}"  # any longer signature could be one of a larger key
+    assert unwrap(f"{rsa} a b") == (rsa, "")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import click
 from admit.cli.exits import Exit
 from admit.cli.input import read_token, token_argument
 from admit.cli.output import for_people, json_option, note, print_fields, print_json, print_sections
-from admit.cli.reading import OPAQUE, UNSIGNED, read
+from admit.cli.reading import NO_DAMAGE, read
 
 if TYPE_CHECKING:
     from admit.tokens.finding import Subject
@@ -65,7 +65,7 @@ def remind(reading: Subject, quiet: bool) -> None:
 def tell_damage(reading: Subject) -> Exit:
     """Say what a strict reader would refuse the token for, and answer the exit code of that."""
     for problem in reading.problems:
-        note(problem if problem in (OPAQUE, UNSIGNED) else f"damaged: {problem}", color="red")
+        note(problem if problem in NO_DAMAGE else f"damaged: {problem}", color="red")
     return Exit.MALFORMED if reading.problems else Exit.OK
 
 

@@ -42,7 +42,7 @@ def unwrap(text: str) -> tuple[str, str]:
         return "".join(lines), f"The token was line-wrapped: {len(lines)} lines are joined."
     pieces, schemes = _PIECE.findall(text), _SCHEME.findall(text)
     for member, said in _DOCUMENTS.items():
-        if text.startswith("{") and not pieces and re.search(rf'"{member}"\s*:', text):
+        if not pieces and re.search(rf'"{member}"\s*:', text):
             raise Stop(f"that is {said}", Exit.MALFORMED)
     named = _NAMED.fullmatch(text)
     token = next(
@@ -55,5 +55,4 @@ def unwrap(text: str) -> tuple[str, str]:
 
 def _wrapped(lines: list[str]) -> bool:
     """Whether these are the lines of one token: of one width but for the last, and a whole token where they are joined."""
-    widths = {len(line) for line in lines[:-1]}
-    return len(widths) == 1 and max(widths) >= len(lines[-1]) and not read("".join(lines)).problems
+    return len({len(line) for line in lines[:-1]}) == 1 and not read("".join(lines)).problems

@@ -20,7 +20,11 @@ _TO_STANDARD: Final = str.maketrans("-_", "+/")
 _JWE_PARTS: Final = ("encrypted key", "initialization vector", "ciphertext", "tag")
 _NEVER_EMPTY: Final = frozenset(("initialization vector", "tag"))  # RFC 7516 3.1; a key that is agreed on is not sent
 OPAQUE: Final = "not a JWT: an opaque token, only its issuer can say what it is (jwt introspect)"
+NEITHER: Final = "not a JWT, and no other token"
 UNSIGNED: Final = "unsigned (alg none)"
+NO_DAMAGE: Final = frozenset((OPAQUE, NEITHER, UNSIGNED))
+"""The problems of what is whole, and is something else."""
+_BEARER: Final = _URL | frozenset("~+/=")  # RFC 6750 2.1
 _JSON: Final = ("ey", "ew")  # what base64url makes of `{` and a quote, a blank or a line end
 _SPACE: Final = " \t\r\n"
 _CLOSING: Final = frozenset('"]}')
@@ -33,7 +37,7 @@ def read(token: str) -> Subject:
     """
     head, *parts = token.split(".")
     if not parts and not head.startswith(_JSON):
-        return Subject(token, {}, {}, 0, (OPAQUE,))
+        return Subject(token, {}, {}, 0, (OPAQUE if _BEARER.issuperset(token) else NEITHER,))
     wrong_header: list[str] = []
     header = _members("header", head, 1, wrong_header)
     subject = Subject(token, header, {}, 0, ())
