@@ -227,7 +227,7 @@ def test_junk_takes_no_longer_than_it_is_long(junk: str) -> None:
         ("key", "show", "--{}"),
     ],
 )
-@pytest.mark.parametrize("given", [ID, ID[:60], "admit_rt_" + "x" * 100])
+@pytest.mark.parametrize("given", [ID, ID[:60], "admit_rt_" + "x" * 100], ids=["whole", "cut", "opaque"])
 def test_no_error_repeats_a_token_or_more_than_forty_characters(words: tuple[str, ...], given: str) -> None:
     done = run(*(word.format(given) for word in words))
     assert done.returncode != 0
