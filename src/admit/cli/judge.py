@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from admit.cli.exits import Exit, exit_code
+from admit.cli.reading import read
 from admit.cli.times import relative, span
 from admit.cli.trust import trust_in
 from admit.errors import (
@@ -102,8 +103,9 @@ class Judge:
         """Raises Stop and Unavailable where keys or revocations cannot be had: then nothing is judged."""
         header: Header | None = None
         try:
-            if token.count(".") == 4:
-                raise MalformedToken(_ENCRYPTED)
+            if token.count(".") != 2:
+                subject = read(token)
+                raise MalformedToken(_ENCRYPTED if subject.encrypted else subject.problems[0])
             header = headers.parse(split(token)[1])
             verifier, trust = self._verifier(header.alg, header.kid, header.typ)
         except InvalidToken as error:
