@@ -468,6 +468,19 @@ def test_a_pss_key_of_openssl_is_for_its_hash() -> None:
     expect(PSS_CERTIFICATE[at : at + 4 + 0x156], "PUBLIC KEY", {"PS384"})
 
 
+def test_what_a_pss_key_is_for_is_told_and_found_behind_other_blocks() -> None:
+    for parameters, told in (
+        ([], "for PS256, PS384, PS512,"),
+        ([pss_parameters(2, 2)], "for PS384,"),
+        ([tlv(0x30)], "for a hash that JOSE does not have,"),
+    ):
+        der = relabelled(key("RS256").to_der(private=True), pss(*parameters))
+        text = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+        text += b"-----BEGIN PRIVATE KEY-----\n" + base64.encodebytes(der) + b"-----END PRIVATE KEY-----\n"
+        with pytest.raises(InvalidKey, match=told):
+            Key.from_pem(text, "RS256")
+
+
 def test_an_rsa_key_that_is_not_of_pss_is_for_every_algorithm() -> None:
     public = key("RS256")._material[1]
     signed_with_pss = certificate(alg="RS256", rsa_padding=padding.PSS(padding.MGF1(hashes.SHA384()), 48))

@@ -53,9 +53,19 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         """raise InvalidKey("the JWK Set holds no usable key: " + ("; ".join(problems[:6]) or "it is empty"))""": WORDS,
     },
     "jose.pem.looks_like_key_material": {
-        'if b"---- BEGIN" in text or b"-----BEGIN" in text or b"ssh-" in text[:65] or b"ecdsa-sha2-" in text[:64]:': ROUND,
-        'if b"---- BEGIN" in text or b"-----BEGIN" in text or b"ssh-" in text[:64] or b"ecdsa-sha2-" in text[:65]:': ROUND,
         'candidates = [data] if (data[:1] == b"\\x30") or True else []': "no DER of a key begins otherwise; this saves the work",
+    },
+    "jose.pem._refuse_slow": {
+        "if not any(oid in document[:33] for oid in _PBE):": ROUND,
+        "work = 1 if found else MAX_WORK + 2": "over the limit, too",
+    },
+    "jose.pem._refuse_another_scheme": {
+        "numbers = public.public_bytes(Encoding.DER, PublicFormat.PKCS1)[5:]  # a private key holds them, too": (
+            "the numbers but for their first byte, which is a tag"
+        ),
+    },
+    "jose.strength._factors_are_close": {
+        "a = isqrt(n - 2) + 1": "one step fewer, where n - 1 is a square",
     },
     "jose.jwe._split": {
         'parts = data.split(b".", 6)': "the cap on pieces is one higher; still five of them pass",
