@@ -12,6 +12,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -98,6 +100,20 @@ class Postgres:
         if process is not None:
             process.send_signal(how)
             process.wait(_STARTS)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Within, it neither answers nor goes away: each of its processes is stopped where it stands."""
+        assert self._process is not None
+        first = self._process.pid
+        first_and_backends = [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+        try:
+            for pid in first_and_backends:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in first_and_backends:
+                os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Stop it, and remove all that it wrote."""

@@ -9,11 +9,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from anyio import to_thread
+
 from admit.errors import ConfigurationError, InvalidGrant, InvalidToken
 from admit.server.clients import bearer
 from admit.server.errors import answer, log
+from admit.server.loop import memory_only
 from admit.server.parsing import RefusedRequest
 from admit.tokens.presented import AUTHORIZATION, ORIGIN, SAFE, Presented, presented
+from admit.tokens.waiting import WouldWait
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -95,7 +99,11 @@ async def read_subject(context: Context, request: Request) -> Subject:
     cookies = context.cookies
     carried = None if cookies is None or asked.values(AUTHORIZATION) else cookies.read(asked, cookies.refresh)
     if cookies is None or carried is None:
-        claims = bearer(request, context.verifier)
+        try:
+            with memory_only():
+                claims = bearer(request, context.verifier)
+        except WouldWait:
+            claims = await to_thread.run_sync(bearer, request, context.verifier)
         return Subject(claims.sub, claims.sid, False, claims.auth_time)
     if asked.method not in SAFE:
         cookies.must_be_own_page(asked)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 from contextlib import suppress
+from threading import Timer
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -22,6 +25,9 @@ GRACEFUL_SECONDS: Final = 5
 """How long requests in flight may still take after SIGTERM."""
 _LAST_CALL: Final = 2.0  # seconds for busy clients to hear that their connection closes
 _STEP: Final = 0.02
+_AFTER: Final = 1.0  # seconds from when requests are given up to the end of the process, whatever its threads do
+
+log = logging.getLogger("admit.server")
 
 
 class Server(uvicorn.Server):
@@ -54,6 +60,9 @@ class Server(uvicorn.Server):
             self._told()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        last = Timer(_LAST_CALL + GRACEFUL_SECONDS + _AFTER, _give_up)
+        last.daemon = True
+        last.start()
         await self._accept_the_last(sockets or [])
         ends = monotonic() + _LAST_CALL
         while not (self._quiet() or self.force_exit) and monotonic() < ends:
@@ -92,3 +101,10 @@ class Server(uvicorn.Server):
         assert self._parent is not None  # noqa: S101 - registered for it alone
         asyncio.get_running_loop().remove_reader(self._parent)
         self.handle_exit(signal.SIGTERM, None)
+
+
+def _give_up() -> None:
+    """A thread cannot be cancelled, and the interpreter would wait for one that waits for the database."""
+    log.warning("a thread still waits, probably for the database; the process ends without it")
+    logging.shutdown()
+    os._exit(0)

@@ -12,6 +12,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from admit.errors import ConfigurationError, TooManyRequests, shown
+from admit.server.loop import memory_only
+from admit.tokens.waiting import WouldWait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -71,7 +73,10 @@ class Feed:
         return await asyncio.shield(flight)
 
     async def _signed(self, since: int | None, epoch: str | None) -> str:
-        await asyncio.sleep(self._service.feed_due(since, epoch))  # here, where nobody's thread waits
+        due = 0.0
+        with suppress(WouldWait), memory_only():  # else the thread that signs looks first
+            due = self._service.feed_due(since, epoch)
+        await asyncio.sleep(due)  # here, where nobody's thread waits
         return await self._calls.feed(since, epoch)
 
     async def wait(
@@ -94,7 +99,12 @@ class Feed:
                     task.cancel()
 
     def _head_moved(self, since: int, epoch: str | None) -> bool:
-        current, newest = self._service.feed_head()
+        """Whether there is news, or nobody knows: the answer then looks for it, once for all who ask."""
+        try:
+            with memory_only():
+                current, newest = self._service.feed_head()
+        except WouldWait:
+            return True
         return newest != since or epoch not in (None, current)
 
     def _follow(self) -> None:

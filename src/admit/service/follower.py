@@ -17,6 +17,7 @@ from admit.service import keystore, revocation, ring, token_secrets
 from admit.tokens.revocation import Entry
 from admit.tokens.revocation_set import RevocationSet
 from admit.tokens.signer import Signer
+from admit.tokens.waiting import WouldWait, may_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ _NEAR: Final = 0.02  # seconds between looks for those who know more
 _LATE: Final = 1.0  # seconds after which a caller looks for itself
 _CHORES: Final = 60.0  # seconds between steps of cleanup and key lifecycle
 _SOON: Final = 1.0  # the same, while there is more to clean up
+_PATIENCE: Final = 5.0  # seconds that a caller stands behind another one's look, and that the thread has to end
 
 
 class View:
@@ -56,7 +58,11 @@ class View:
 
 
 class Follower:
-    """Follows one database. `chores` is called by the thread about once a minute, sooner where it answers that more is due."""
+    """Follows one database. `chores` is called by the thread about once a minute, sooner where it answers that more is due.
+
+    Where the database would have to be asked, all but `start`, `close` and the properties raise WouldWait for a caller that
+    may not wait (admit.tokens.waiting).
+    """
 
     def __init__(
         self,
@@ -119,13 +125,21 @@ class Follower:
 
     def look(self) -> None:
         """Read what is new. Raises StorageUnavailable."""
-        with self._lock:
+        if not may_wait.get():
+            raise WouldWait("the database is to be asked, and the caller may not wait for it")
+        if not self._lock.acquire(
+            timeout=_PATIENCE
+        ):  # a silent database: those behind it would wait one after the other
+            raise StorageUnavailable("the database has not answered another caller yet")
+        try:
             self._tried = started = monotonic()
             before = self._view
             view = self._storage.read(lambda tx: self._read(tx, before))
             view.revoked.purge(self._clock())
             self._view, self._heard = view, started
             moved = before is None or view.head[:2] != before.head[:2]
+        finally:
+            self._lock.release()
         if moved:
             for callback in tuple(self._callbacks):
                 callback()
@@ -140,7 +154,7 @@ class Follower:
         if self._pid != os.getpid():
             self._adopt()
         if self._thread is None and not self._ended.is_set():
-            with self._lock:
+            with self._starting:  # not the lock of looks: who starts the thread waits for no database
                 if self._thread is None:
                     self._thread = Thread(target=self._follow, args=(self._ended,), name="admit-follower", daemon=True)
                     self._thread.start()
@@ -161,14 +175,14 @@ class Follower:
         return 0 if self._view is None else len(self._view.revoked)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread. One that waits for the database is left to itself after five seconds."""
         self._ended.set()
         if self._thread is not None and self._pid == os.getpid():
-            self._thread.join()
+            self._thread.join(_PATIENCE)
 
     def _adopt(self) -> None:
-        # After a fork: the parent's thread is not here, and its lock may have been held.
-        self._pid, self._lock, self._ended = os.getpid(), Lock(), Event()
+        # After a fork: the parent's thread is not here, and its locks may have been held.
+        self._pid, self._lock, self._starting, self._ended = os.getpid(), Lock(), Lock(), Event()
         self._thread = None
 
     def _follow(self, ended: Event) -> None:

@@ -43,6 +43,17 @@ _SPARE: Final = 4  # for the follower, and logins whose password was right
 CONNECTIONS: Final = POOL + _SPARE
 """The most that one process opens."""
 _WAIT_SECONDS: Final = 5  # for a connection of the pool, for a new one, and for a lock
+STATEMENT_SECONDS: Final = 10
+"""How long PostgreSQL works on one statement."""
+_CONNECT: Final = {
+    "connect_timeout": _WAIT_SECONDS,
+    # A host that is gone answers nothing, not even that it is gone: libpq's own defaults notice after two hours.
+    "tcp_user_timeout": 2 * _WAIT_SECONDS * 1000,
+    "keepalives_idle": 2 * _WAIT_SECONDS,
+    "keepalives_interval": _WAIT_SECONDS,
+    "keepalives_count": 2,
+}
+"""What libpq is told where the URL does not say it: seconds, but for tcp_user_timeout (milliseconds)."""
 
 
 class Now(FunctionElement[int]):
@@ -282,8 +293,12 @@ def _postgres(url: URL) -> Engine:
         pool_timeout=_WAIT_SECONDS,
         pool_use_lifo=True,
         hide_parameters=True,
-        connect_args={"connect_timeout": _WAIT_SECONDS},
+        connect_args={name: value for name, value in _CONNECT.items() if name not in url.query},
     )
+    if engine.driver == "psycopg":  # others wait in other ways
+        from admit.service import postgres  # here: the driver is an extra
+
+        event.listen(engine, "do_connect", postgres.connect)
     event.listen(engine, "connect", _bound)
     return engine
 
@@ -291,7 +306,7 @@ def _postgres(url: URL) -> Engine:
 def _bound(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
     # A process that is stopped amid a transaction must not hold the rows of the others for ever.
     connection.execute(
-        f"SET lock_timeout = '{_WAIT_SECONDS}s'; SET statement_timeout = '{2 * _WAIT_SECONDS}s';"
+        f"SET lock_timeout = '{_WAIT_SECONDS}s'; SET statement_timeout = '{STATEMENT_SECONDS}s';"
         f"SET idle_in_transaction_session_timeout = '{2 * _WAIT_SECONDS}s'"
     )
     connection.commit()

@@ -51,6 +51,10 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL statement_timeout = 0"))  # a large table takes its time
+        if connection.dialect.driver == "psycopg":
+            from admit.service.postgres import wait_long  # here: the driver is an extra
+
+            wait_long(connection)
     # The version's row, or the name of its table where there is none yet, is the lock: every database has those.
     connection.execute(
         text(f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
