@@ -36,6 +36,7 @@ class Server(uvicorn.Server):
     A request that arrives while its connection is being closed gets no answer, and its client cannot know whether it
     took effect. So: who has connected is accepted, nobody else is; every answer now carries `Connection: close`; and only
     when clients are quiet, or after two seconds, are the connections left over closed.
+    renewing: called on SIGHUP; without it SIGHUP is somebody else's. Where a terminal was closed, SIGHUP ends the process.
     parent: the sentinel of a supervisor; readable once that is dead, and then this process ends too.
     """
 
@@ -46,16 +47,21 @@ class Server(uvicorn.Server):
         *,
         started: Callable[[], None],
         stopping: Callable[[], None],
+        renewing: Callable[[], None] | None = None,
         parent: int | None = None,
     ) -> None:
         super().__init__(config)
         self._draining, self._told, self._stopping = draining, started, stopping
+        self._renewing, self._terminal = renewing, os.isatty(0)
         self._parent = parent
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        loop = asyncio.get_running_loop()
         if self._parent is not None:
-            asyncio.get_running_loop().add_reader(self._parent, self._orphaned)
+            loop.add_reader(self._parent, self._orphaned)
+        if self._renewing is not None and hasattr(signal, "SIGHUP"):
+            loop.add_signal_handler(signal.SIGHUP, self._hung_up, self._renewing)
         if self.started:
             self._told()
 
@@ -96,6 +102,12 @@ class Server(uvicorn.Server):
         self._draining.on = True
         self._stopping()
         super().handle_exit(sig, frame)
+
+    def _hung_up(self, renewing: Callable[[], None]) -> None:
+        if self._terminal and not os.isatty(0):
+            self.handle_exit(signal.SIGTERM, None)
+        else:
+            renewing()
 
     def _orphaned(self) -> None:
         assert self._parent is not None  # noqa: S101 - registered for it alone

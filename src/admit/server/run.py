@@ -162,6 +162,8 @@ def run(settings: Settings, announce: Callable[[str, str], None]) -> None:
         url = url_of(settings, listener.getsockname()[1])
         issuer = settings.issuer or url
         if settings.workers == 1:
+            if hasattr(signal, "SIGHUP"):
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it serves, and can answer it
             _serve(settings, issuer, listener, lambda: announce(issuer, url))
             return
         # Folder, master key, tables and first keys are made once, and what is wrong is said, before there are workers.
@@ -231,6 +233,7 @@ def _serve(
                 app.state.draining,
                 started=started,
                 stopping=app.state.feed.stop,
+                renewing=None if siblings is not None else lambda: _renew(settings, config.ssl),
                 parent=None if parent is None else parent.sentinel,
             ).run(sockets=[listener])
     finally:
@@ -246,6 +249,20 @@ def _check_certificate(settings: Settings) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
     except (OSError, ssl.SSLError):
         raise CannotServe("unsafe", "the certificate or its key cannot be read, or they are not a pair") from None
+
+
+def _renew(settings: Settings, serving: ssl.SSLContext | None) -> None:
+    """What SIGHUP does without a supervisor. Connections to come get the new certificate; those that are there stay."""
+    if serving is None or settings.tls_cert is None:
+        log.warning("SIGHUP: nothing was read anew; a single process takes other settings when it is restarted")
+        return
+    try:
+        _check_certificate(settings)  # first: half of a pair would leave the one in use without its key
+        serving.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (CannotServe, OSError) as error:  # ssl.SSLError is an OSError
+        log.error("SIGHUP: the old certificate stays: %s", error)
+    else:
+        log.warning("SIGHUP: the certificate was read anew")
 
 
 @contextmanager
