@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from admit.server.settings import Settings
+
 DEPLOY = Path(__file__).parents[1] / "docs" / "deploy"
 
 
@@ -19,6 +21,7 @@ def test_the_unit_runs_as_a_user_of_its_own_and_gives_the_end_its_time() -> None
     assert service["user"] == "admit"
     assert service["nonewprivileges"] == "yes"
     assert int(service["timeoutstopsec"]) > 15  # what the supervisor waits before it kills
+    assert int(service["limitnofile"]) > 2 * Settings().followers
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")

@@ -6,19 +6,23 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from contextlib import suppress
 from threading import Timer
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from admit.clock import monotonic
+from admit.server.connections import HEAD_SECONDS
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
     from types import FrameType
 
+    from admit.server.connections import Connections
     from admit.server.requests import Draining
 
 GRACEFUL_SECONDS: Final = 5
@@ -44,6 +48,7 @@ class Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         draining: Draining,
+        connections: Connections,
         *,
         started: Callable[[], None],
         stopping: Callable[[], None],
@@ -51,19 +56,34 @@ class Server(uvicorn.Server):
         parent: int | None = None,
     ) -> None:
         super().__init__(config)
+        self._connections = self.server_state = connections
         self._draining, self._told, self._stopping = draining, started, stopping
         self._renewing, self._terminal = renewing, os.isatty(0)
         self._parent = parent
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """As uvicorn's own on sockets that are given, but for the time of a handshake, which is a minute there."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
         loop = asyncio.get_running_loop()
+        tls, seconds = self.config.ssl, None if self.config.ssl is None else HEAD_SECONDS
+        self.servers = [
+            await loop.create_server(
+                self._protocol, sock=each, ssl=tls, ssl_handshake_timeout=seconds, backlog=self.config.backlog
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
         if self._parent is not None:
             loop.add_reader(self._parent, self._orphaned)
         if self._renewing is not None and hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, self._hung_up, self._renewing)
-        if self.started:
-            self._told()
+        self._told()
+
+    async def on_tick(self, counter: int) -> bool:
+        self._connections.sweep()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         last = Timer(_LAST_CALL + GRACEFUL_SECONDS + _AFTER, _give_up)

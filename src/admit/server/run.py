@@ -23,9 +23,11 @@ from admit.errors import AdmitError, ConfigurationError, shown
 from admit.jose.algorithms import algorithm
 from admit.server import logs, traces
 from admit.server.app import create_app, make_cors
+from admit.server.connections import Connection, Connections
 from admit.server.cookies import require_same_scheme
 from admit.server.drain import GRACEFUL_SECONDS, Server
 from admit.server.feed import READERS
+from admit.server.handles import raise_limit, share
 from admit.server.proxy import parse_networks
 from admit.server.siblings import Siblings
 from admit.server.workers import Supervisor, WorkerFailed
@@ -198,11 +200,12 @@ def _serve(
 ) -> None:
     """One process at work: its service, and uvicorn over it. siblings: the other workers, where there are several."""
     service = open_service(settings, issuer)
+    most, followers = share(raise_limit(), settings.followers)
     try:
         app = create_app(
             service,
             trusted_proxies=settings.trusted_proxy,
-            followers=settings.followers,
+            followers=followers,
             followers_per_address=settings.followers_per_address,
             feed_readers=settings.feed_readers,
             metrics_from=settings.metrics_from,
@@ -213,6 +216,7 @@ def _serve(
         )
         config = uvicorn.Config(
             app,
+            http=Connection,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -231,6 +235,7 @@ def _serve(
             Server(
                 config,
                 app.state.draining,
+                Connections(most),
                 started=started,
                 stopping=app.state.feed.stop,
                 renewing=None if siblings is not None else lambda: _renew(settings, config.ssl),

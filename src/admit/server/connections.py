@@ -1,0 +1,117 @@
+"""Connections: how many one process holds, and how long and how large the head of a request may be.
+
+uvicorn has a setting for the first alone, and under it turns away health checks as well: see `limit_concurrency` below.
+Whoever has no request in flight *waits*, and can be closed without harm; the one that has waited longest goes first.
+"""
+
+from __future__ import annotations
+
+import logging
+from itertools import takewhile
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from admit.clock import monotonic
+from admit.server.parsing import BODY_SECONDS
+
+if TYPE_CHECKING:
+    from asyncio import Transport
+
+HEAD_SECONDS: Final = BODY_SECONDS
+"""How long a connection may wait until a head is complete: one that sends a byte a second would be held for ever."""
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a head that is not complete, beyond one read: as large as a body (parsing.MAX_BODY)."""
+_PIPELINED: Final = 64  # requests that wait for the one before them on the same connection
+ROOM: Final = 64
+"""Connections beyond the most, for health checks, and for saying 503 to the others."""
+_PROBES: Final = frozenset((b"/healthz", b"/readyz"))
+_AGAIN: Final = 60.0  # seconds between two lines in the log
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+log = logging.getLogger("admit.server")
+
+
+class Connections(ServerState):
+    """Those of one process. most: how many may have a request in flight."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.waiting: dict[Connection, float] = {}
+        """Since when each waits, in seconds of the monotonic clock; the longest first."""
+        self._told = -inf
+
+    def make_room(self, newcomer: Connection) -> None:
+        """Close whoever has waited longest, where there are too many; the newcomer itself where nobody else waits."""
+        count = len(self.connections)
+        if count <= self.most:
+            return
+        longest = next(iter(self.waiting))
+        if longest is newcomer and count <= self.most + ROOM:
+            return
+        del self.waiting[longest]
+        longest.transport.abort()
+        if monotonic() - self._told > _AGAIN:
+            self._told = monotonic()
+            log.warning("more than %d connections: those that have waited longest are closed", self.most)
+
+    def sweep(self) -> None:
+        """Close those whose head did not come in time."""
+        late = monotonic() - HEAD_SECONDS
+        for connection, _ in [*takewhile(lambda item: item[1] <= late, self.waiting.items())]:
+            del self.waiting[connection]
+            connection.transport.abort()
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's, within bounds."""
+
+    server_state: Connections
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head, self._head = True, 0
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """It waits for its first request."""
+        super().connection_made(transport)
+        self.server_state.waiting[self] = monotonic()
+        self.server_state.make_room(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        self.server_state.waiting.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Whatever comes. The parser keeps what is not complete, however much it is."""
+        self._head += len(data)
+        super().data_received(data)
+        if self._in_head and self._head > MAX_HEAD and not self.transport.is_closing():
+            if self in self.server_state.waiting:  # else an answer is being written
+                self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """A request is in flight, or stands behind another one. Raises OverflowError, which ends the connection."""
+        self._in_head = False
+        if len(self.pipeline) >= _PIPELINED:
+            raise OverflowError("too many requests at once on one connection")
+        self.server_state.waiting.pop(self, None)
+        probe = self.url.partition(b"?")[0] in _PROBES
+        self.limit_concurrency = None if probe else self.server_state.most + 1
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """What comes next is another head."""
+        self._in_head, self._head = True, 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """It waits, unless the next request is here already."""
+        if not self.pipeline:
+            self.server_state.waiting[self] = monotonic()
+        super().on_response_complete()

@@ -1,0 +1,166 @@
+"""What strangers may hold of a process: connections, and memory for requests that never become complete."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.helpers.certificate import write_certificate
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+
+
+def ended(connection: socket.socket) -> bool:
+    """Whether the other side has closed it, after whatever it said."""
+    connection.setblocking(False)
+    try:
+        while connection.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+def connect(service: Any, stack: ExitStack) -> socket.socket:
+    return stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=20))
+
+
+def answers(connection: socket.socket, last: bytes = b"") -> bytes:
+    """All that comes until it is closed, or until it ends so."""
+    data = b""
+    try:
+        while (more := connection.recv(65536)) and not (last and data.endswith(last)):
+            data += more
+            if last and data.endswith(last):
+                break
+    except ConnectionError:
+        pass
+    return data
+
+
+def status(service: Any, path: str) -> int:
+    return httpx2.get(service.url + path, timeout=20, trust_env=False).status_code
+
+
+def test_who_does_not_send_a_head_within_ten_seconds_is_closed(service: Any) -> None:
+    with ExitStack() as stack:
+        silent, slow, again, blank = (connect(service, stack) for _ in range(4))
+        for each in (again, blank):  # a first request does not buy time for the second
+            each.sendall(HEAD + b"\r\n")
+            assert answers(each, b'{"status":"ok"}')
+        again.sendall(HEAD)
+        begun = time.monotonic()
+        left = {"silent": silent, "slow": slow, "again": again, "blank": blank}
+        slow.sendall(HEAD)
+        while left:
+            assert time.monotonic() - begun < 20, left.keys()
+            time.sleep(0.5)
+            left = {name: each for name, each in left.items() if not ended(each)}
+            for name, byte in (("slow", b"X"), ("again", b"X"), ("blank", b"\r\n")):
+                if name in left:
+                    with suppress(OSError):
+                        left[name].sendall(byte)
+        assert time.monotonic() - begun > 8
+
+
+def test_who_does_not_shake_hands_is_closed_as_soon(serve: Callable[..., Any], tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    service = serve("--tls-cert", str(files["ssl_certfile"]), "--tls-key", str(files["ssl_keyfile"]))
+    with ExitStack() as stack:
+        connection, begun = connect(service, stack), time.monotonic()
+        assert answers(connection) == b""
+        assert 8 < time.monotonic() - begun < 18
+
+
+@pytest.mark.parametrize("head", [HEAD + b"X: ", HEAD + b"X: y\r\n" * 9000, b"GET /" + b"x" * 66000, b"\r\n" * 33000])
+def test_a_head_that_grows_without_an_end_is_refused(service: Any, head: bytes) -> None:
+    with ExitStack() as stack:
+        connection, begun = connect(service, stack), time.monotonic()
+        answer = b""
+        try:
+            connection.sendall(head)
+            for _ in range(20):
+                connection.sendall(b"z" * 60_000)
+        except ConnectionError:
+            pass  # its buffers held more than it could say
+        else:
+            answer = answers(connection)
+        assert time.monotonic() - begun < 8  # not because it took too long
+        assert answer == b"" or answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+        assert ended(connection)
+
+
+def test_a_large_head_that_is_complete_is_answered_as_is_what_follows_a_body(service: Any) -> None:
+    with ExitStack() as stack:
+        connection = connect(service, stack)
+        connection.sendall(HEAD + b"X: " + b"z" * 60_000 + b"\r\n\r\n")
+        assert answers(connection, b'{"status":"ok"}').startswith(b"HTTP/1.1 200")
+        body = b"grant_type=x&y=" + b"z" * 50_000
+        form = b"Content-Type: application/x-www-form-urlencoded\r\n"
+        post = b"POST /token HTTP/1.1\r\nHost: x\r\n" + form + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        connection.sendall(post + post + HEAD)
+        connection.sendall(b"\r\n")
+        answer = answers(connection, b'{"status":"ok"}')
+        assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"400", b"400", b"200"]
+
+
+def test_requests_that_stand_behind_each_other_are_answered_up_to_a_number(service: Any) -> None:
+    with ExitStack() as stack:
+        some, many = connect(service, stack), connect(service, stack)
+        some.sendall((HEAD + b"\r\n") * 50 + HEAD + b"Connection: close\r\n\r\n")
+        assert answers(some).count(b"HTTP/1.1 200") == 51
+        with suppress(ConnectionError):
+            many.sendall((HEAD + b"\r\n") * 5000)
+        assert answers(many).count(b"HTTP/1.1 200") < 5000
+        assert ended(many)
+
+
+@pytest.fixture
+def small(serve: Callable[..., Any]) -> Any:
+    """One that may open 400 files."""
+    pytest.importorskip("resource")
+    service = serve(start=False)
+    service.start("tests.helpers.limited", "200", "400")
+    return service
+
+
+def test_the_soft_limit_of_files_is_raised_to_the_hard_one_and_what_does_not_fit_is_said(small: Any) -> None:
+    limits = Path(f"/proc/{small.process.pid}/limits")
+    if limits.exists():
+        [line] = [line.split() for line in limits.read_text().splitlines() if line.startswith("Max open files")]
+        assert line[3:5] == ["400", "400"]
+    code, stderr = small.stop()
+    assert code == 0
+    assert "1000 followers do not fit into the 400 files" in stderr
+
+
+def test_idle_connections_make_room_for_whoever_comes(small: Any) -> None:
+    with ExitStack() as stack:
+        idle = [connect(small, stack) for _ in range(500)]
+        for _ in range(5):
+            assert status(small, "/healthz") == status(small, "/.well-known/jwks.json") == 200
+        assert ended(idle[0])
+        assert not ended(idle[-1])
+    code, stderr = small.stop()
+    assert code == 0
+    assert stderr.count("those that have waited longest are closed") == 1
+
+
+def test_when_every_place_is_taken_health_checks_are_answered_and_the_others_told_so(small: Any) -> None:
+    post = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    with ExitStack() as stack:
+        for _ in range(150):  # in flight: their bodies have ten seconds
+            connect(small, stack).sendall(post)
+        assert status(small, "/.well-known/jwks.json") == 503
+        assert status(small, "/healthz") == status(small, "/readyz") == 200
+    assert small.stop()[0] == 0
