@@ -98,7 +98,13 @@ def test_a_database_that_fails_is_counted_by_its_kind(service: TokenService, htt
 
 def test_metrics_are_for_their_networks_alone(service: TokenService) -> None:
     app = create_app(service, metrics_from=("10.1.0.0/16",))
-    for client, status in (("10.1.2.3", 200), ("127.0.0.1", 404), ("10.2.2.3", 404), ("unix", 404)):
+    for client, status in (
+        ("10.1.2.3", 200),
+        ("::ffff:10.1.2.3", 200),
+        ("127.0.0.1", 404),
+        ("10.2.2.3", 404),
+        ("unix", 404),
+    ):
         assert TestClient(app, client=(client, 1)).get("/metrics").status_code == status
 
 

@@ -11,6 +11,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from admit.errors import ConfigurationError
+from admit.server.proxy import parse_networks, within
+
 PASSWORD = "correct horse battery staple"
 
 
@@ -60,6 +63,8 @@ def test_a_request_that_did_not_come_by_https_is_refused(behind: Any, headers: l
         (["[2001:db8::7]:51234"], "2001:db8::7"),
         (["[2001:db8::7]"], "2001:db8::7"),
         (["2001:db8::7"], "2001:db8::7"),
+        (["::ffff:203.0.113.7"], "203.0.113.7"),
+        (["203.0.113.7, [::FFFF:10.9.1.1]:443"], "203.0.113.7"),
         ([], "127.0.0.1"),
     ],
 )
@@ -107,3 +112,49 @@ def test_behind_a_proxy_a_feeds_places_are_counted_by_the_callers_own_address(se
         assert ask("203.0.113.8", "since=0&wait=0.05").status_code == 200
         service.admin("users", "disable", "alice")  # there is news: the wait ends
         assert waiting.result().status_code == 200
+
+
+def test_an_ipv4_address_that_comes_mapped_into_ipv6_is_that_address(serve: Callable[..., Any]) -> None:
+    flags = ("--host", "::ffff:127.0.0.1", "--trusted-proxy", "127.0.0.0/8", "--metrics-from", "127.0.0.0/8")
+    service = serve(*flags, "--issuer", "https://auth.example", "--log-level", "info")
+    service.url = f"http://127.0.0.1:{service.port}"  # its socket sees ::ffff:127.0.0.1
+    service.add_user()
+    assert login(service, ("X-Forwarded-Proto", "https"), ("X-Forwarded-For", "203.0.113.7")).is_success
+    assert address(service) == "203.0.113.7"
+    assert login(service, ("X-Forwarded-Proto", "https")).is_success
+    assert address(service) == "127.0.0.1"
+    for path, status in (("/healthz", 200), ("/nowhere", 403)):
+        assert httpx2.get(service.url + path).status_code == status
+    log = service.stop()[1]
+    assert "127.0.0.1" in log
+    assert "::ffff:127.0.0.1" not in log
+
+
+def test_loopback_mapped_into_ipv6_is_loopback_and_a_session_comes_from_there(serve: Callable[..., Any]) -> None:
+    service = serve("--host", "::ffff:127.0.0.1")
+    service.url = f"http://127.0.0.1:{service.port}"
+    service.add_user()
+    assert login(service).is_success
+    assert address(service) == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("networks", "host", "inside"),
+    [
+        (("127.0.0.0/8",), "::ffff:127.0.0.1", True),
+        (("127.0.0.0/8",), "0:0:0:0:0:ffff:7f00:1", True),
+        (("::ffff:127.0.0.0/104",), "127.0.0.1", True),
+        (("::ffff:127.0.0.0/104",), "::ffff:10.0.0.1", False),
+        (("::1/128",), "::1", True),
+        (("127.0.0.0/8",), "::1", False),
+        (("127.0.0.0/8",), "unix", False),
+        (("127.0.0.0/8",), "un:ix", False),
+    ],
+)
+def test_a_host_is_within_a_network_in_either_spelling(networks: tuple[str, ...], host: str, inside: bool) -> None:
+    assert within(host, parse_networks(networks)) is inside
+
+
+def test_every_ipv4_address_mapped_into_ipv6_is_everybody() -> None:
+    with pytest.raises(ConfigurationError, match="anybody"):
+        parse_networks(("::ffff:0.0.0.0/96",))

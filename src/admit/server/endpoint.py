@@ -15,6 +15,7 @@ from admit.clock import monotonic
 from admit.errors import AdmitError
 from admit.server import logs, traces
 from admit.server.errors import Refusal, render, unexpected
+from admit.server.proxy import plain
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -85,7 +86,7 @@ class Endpoint:
             begun, seen = monotonic(), logs.request.get()
             if seen is not None:
                 seen.route = name
-                seen.address = request.client.host if request.client is not None else "-"
+                seen.address = plain(request.client.host) if request.client is not None else "-"
             raised: Exception | None = None
             try:
                 response = await handler(context, request)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import contextmanager, suppress
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from admit.errors import ConfigurationError, TooManyRequests, shown
 from admit.server.loop import memory_only
+from admit.service.throttle import network
 from admit.tokens.waiting import WouldWait
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Feed:
 
     @contextmanager
     def _counted(self, address: str) -> Iterator[None]:
-        place = _place(address)
+        place = network(address)
         if self.followers >= self._at_most or self._by_address[place] >= self._per_address:
             raise TooManyRequests("too many requests wait for the revocation feed", retry_after=5)
         self._by_address[place] += 1
@@ -136,14 +136,3 @@ class Feed:
             self._by_address[place] -= 1
             if not self._by_address[place]:
                 del self._by_address[place]
-
-
-def _place(address: str) -> str:
-    """What one caller holds: an IPv4 address, or the /64 that an IPv6 caller may pick addresses from."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> 64 << 64))
-    return address

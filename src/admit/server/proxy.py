@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from admit.errors import ConfigurationError, shown
@@ -44,17 +44,26 @@ class ProxyRules:
         if _values(scope, b"x-forwarded-proto") != ["https"]:
             await refusal(403, "invalid_request", "X-Forwarded-Proto must be https")(scope, receive, send)
             return
-        caller = next((hop for hop in reversed(_hops(scope)) if not self._trusted(hop)), peer)
+        caller = next((hop for hop in reversed(_hops(scope)) if not self._trusted(hop)), plain(peer))
         await self._app({**scope, "client": (caller, 0), "scheme": "https"}, receive, send)
 
     def _trusted(self, host: str) -> bool:
         return within(host, self._networks)
 
 
+def plain(host: str) -> str:
+    """A host's address in one spelling: IPv4 mapped into IPv6 is IPv4 (RFC 4291 2.5.5.2), as on a socket that takes both."""
+    try:
+        mapped = IPv6Address(host).ipv4_mapped if ":" in host else None
+    except ValueError:
+        return host
+    return host if mapped is None else str(mapped)
+
+
 def within(host: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
     """Whether a host is an address of one of these networks."""
     try:
-        address = ip_address(host)
+        address = ip_address(plain(host))
     except ValueError:
         return False
     return any(address in network for network in networks)
@@ -63,7 +72,7 @@ def within(host: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
 def parse_networks(networks: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
     """The networks. Raises ConfigurationError for what is no network, and for one that holds every address."""
     try:
-        parsed = tuple(ip_network(network) for network in networks)
+        parsed = tuple(_plain(ip_network(network)) for network in networks)
     except ValueError:
         raise ConfigurationError(
             f"a trusted proxy is an address or a network like 10.0.0.0/8, not {shown(networks)}"
@@ -73,10 +82,15 @@ def parse_networks(networks: Sequence[str]) -> tuple[IPv4Network | IPv6Network, 
     return parsed
 
 
+def _plain(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
+
+
 def _hops(scope: Scope) -> list[str]:
     """The addresses in X-Forwarded-For; what looks like none is left as it is."""
     hops = [(hop, _HOP.fullmatch(hop)) for hop in _values(scope, b"x-forwarded-for")]
-    return [hop if match is None else match[1] or match[2] for hop, match in hops]
+    return [plain(hop if match is None else match[1] or match[2]) for hop, match in hops]
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from admit.clock import monotonic, random_id
 from admit.server import logs
+from admit.server.proxy import plain
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,7 +47,7 @@ class Requests:
             await self._app(scope, receive, send)
             return
         identity = _given(scope) or random_id().encode()
-        seen = logs.Seen(identity.decode(), address=scope["client"][0] if scope.get("client") else "-")
+        seen = logs.Seen(identity.decode(), address=plain(scope["client"][0]) if scope.get("client") else "-")
         token, begun, status, draining = logs.request.set(seen), monotonic(), 500, self._draining
 
         async def answered(message: Message) -> None:

@@ -28,7 +28,7 @@ from admit.server.cookies import require_same_scheme
 from admit.server.drain import GRACEFUL_SECONDS, Server
 from admit.server.feed import READERS
 from admit.server.handles import raise_limit, share
-from admit.server.proxy import parse_networks
+from admit.server.proxy import parse_networks, plain
 from admit.server.siblings import Siblings
 from admit.server.workers import Supervisor, WorkerFailed
 from admit.service.facade import TokenService
@@ -315,7 +315,7 @@ def _make_folder(settings: Settings) -> None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        return ip_address(plain(host)).is_loopback
     except ValueError:
         return host == "localhost"
 
@@ -323,6 +323,6 @@ def _is_loopback(host: str) -> bool:
 def ip_unspecified(host: str) -> bool:
     """Whether a host is 0.0.0.0 or its like: an address to listen on and no place to reach."""
     try:
-        return ip_address(host).is_unspecified
+        return ip_address(plain(host)).is_unspecified
     except ValueError:
         return False

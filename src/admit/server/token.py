@@ -15,6 +15,7 @@ from admit.server.cookies import read_refresh_token
 from admit.server.endpoint import Context
 from admit.server.errors import answer
 from admit.server.parsing import Parameters, read_body
+from admit.server.proxy import plain
 from admit.service.clients import FIRST_PARTY
 from admit.service.results import AccessToken, TokenPair
 
@@ -83,4 +84,4 @@ def rendered(granted: AccessToken) -> Response:
 
 def address(request: Request) -> str:
     """Where the request comes from, as the connection or a trusted proxy says."""
-    return request.client.host if request.client is not None else ""
+    return plain(request.client.host) if request.client is not None else ""
