@@ -116,6 +116,22 @@ def test_behind_a_proxy_a_scraper_comes_straight_and_a_stranger_through_it_does_
     assert TestClient(app, client=("203.0.113.9", 1)).get("/metrics").status_code == 404
 
 
+def test_a_proxy_that_does_not_say_who_asks_gets_no_metrics_and_is_told_once(
+    service: TokenService, caplog: pytest.LogCaptureFixture
+) -> None:
+    through = TestClient(
+        create_app(service, trusted_proxies=("127.0.0.1/32",)),
+        client=("127.0.0.1", 1),
+        headers={"X-Forwarded-Proto": "https"},
+    )
+    assert through.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 404
+    assert caplog.text == ""
+    for _ in range(2):
+        assert through.get("/metrics").status_code == 404
+        assert through.get("/.well-known/jwks.json").status_code == 200
+    assert caplog.text.count("no X-Forwarded-For") == 1
+
+
 def test_the_metrics_of_every_worker_are_told_whichever_is_asked(serve: Callable[..., Any]) -> None:
     service = serve("--workers", "2")
     for _ in range(30):  # each on a connection of its own: both workers get some

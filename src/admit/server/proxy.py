@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -18,16 +19,20 @@ _PROBES = frozenset(("/healthz", "/readyz"))
 _HOP = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::\d+)?")
 """An address, and the port that some proxies append: with it, each connection would pass for another caller."""
 
+log = logging.getLogger("admit.server")
+
 
 class ProxyRules:
     """ASGI middleware. networks: CIDR of the proxies. Raises ConfigurationError for what is no network.
 
     A request comes from one of them and has arrived there by https; only probes may come straight. The caller's address
-    is the last one in X-Forwarded-For that is no proxy of ours: what stands before it, the caller wrote himself.
+    is the last one in X-Forwarded-For that is no proxy of ours: what stands before it, the caller wrote himself. Where there
+    is none, it is the proxy's, and shows no metrics: every stranger would be a scraper on loopback.
     """
 
     def __init__(self, app: ASGIApp, networks: Sequence[str]) -> None:
         self._app, self._networks = app, parse_networks(networks)
+        self._told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -44,7 +49,12 @@ class ProxyRules:
         if _values(scope, b"x-forwarded-proto") != ["https"]:
             await refusal(403, "invalid_request", "X-Forwarded-Proto must be https")(scope, receive, send)
             return
-        caller = next((hop for hop in reversed(_hops(scope)) if not self._trusted(hop)), plain(peer))
+        hops = _hops(scope)
+        if not hops and not self._told:
+            self._told = True
+            log.warning("the proxy sends no X-Forwarded-For: all callers count as one, with its address")
+        nobody = "" if scope["path"] == "/metrics" else plain(peer)
+        caller = next((hop for hop in reversed(hops) if not self._trusted(hop)), nobody)
         await self._app({**scope, "client": (caller, 0), "scheme": "https"}, receive, send)
 
     def _trusted(self, host: str) -> bool:
