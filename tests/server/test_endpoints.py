@@ -191,3 +191,21 @@ def test_the_feed_is_signed_by_a_key_that_signs_nothing_else(service: Any) -> No
     access_keys = service.http.get(metadata["jwks_uri"]).json()
     assert not {key["kid"] for key in access_keys["keys"]} & {key["kid"] for key in feed_keys["keys"]}
     assert not {"d", "k", "p", "q"} & {name for key in [*access_keys["keys"], *feed_keys["keys"]] for name in key}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/sessions", {"GET", "HEAD", "DELETE"}),
+        ("PUT", "/sessions/x", {"DELETE"}),
+        ("DELETE", "/second-factor", {"GET", "HEAD", "POST"}),
+        ("GET", "/token", {"POST"}),
+        ("POST", "/healthz", {"GET", "HEAD"}),
+    ],
+)
+def test_a_method_that_a_path_does_not_take_is_answered_with_all_that_it_takes(
+    service: Any, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = service.http.request(method, service.url + path)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from admit.server import (
     health,
@@ -109,12 +109,12 @@ def create_context(
         verifier=service.verifier(audience=service.issuer),
         feed=feed,
         metrics=Metrics(service, followers=lambda: feed.followers, hashing=lambda: calls.hashes),
-        metrics_from=parse_networks(metrics_from),
+        metrics_from=parse_networks(metrics_from, "metrics_from"),
         siblings=siblings,
         draining=Draining(),
         cookies=cookies,
         cors=cors,
-        traces_from=parse_networks(traces_from),
+        traces_from=parse_networks(traces_from, "traces_from"),
         tracer_provider=tracer_provider,
     )
 
@@ -208,8 +208,15 @@ def make_cors(cookies: Cookies | None, origins: Sequence[str]) -> Cors:
     return Cors(named | with_cookies, with_cookies)
 
 
-async def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _refused(request: Request, error: Exception) -> Response:
     """404 and 405, as OAuth error objects too."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     code = "not_found" if error.status_code == 404 else "invalid_request"
-    return refusal(error.status_code, code, error.detail, error.headers)
+    headers = {"Allow": ", ".join(_methods(request))} if error.status_code == 405 else error.headers
+    return refusal(error.status_code, code, error.detail, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All that a path takes (RFC 9110 10.2.1): Starlette names those of the first row that fits."""
+    fitting = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in fitting for method in route.methods})

@@ -79,16 +79,16 @@ def within(host: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
     return any(address in network for network in networks)
 
 
-def parse_networks(networks: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+def parse_networks(networks: Sequence[str], setting: str = "trusted_proxy") -> tuple[IPv4Network | IPv6Network, ...]:
     """The networks. Raises ConfigurationError for what is no network, and for one that holds every address."""
     try:
         parsed = tuple(_plain(ip_network(network)) for network in networks)
     except ValueError:
         raise ConfigurationError(
-            f"a trusted proxy is an address or a network like 10.0.0.0/8, not {shown(networks)}"
+            f"{setting} is an address or a network like 10.0.0.0/8, not {shown(networks)}"
         ) from None
     if not parsed or any(network.prefixlen == 0 for network in parsed):
-        raise ConfigurationError("a trusted proxy that may be anybody is no proxy: name its network")
+        raise ConfigurationError(f"{setting} may not be anybody: name a network that is yours")
     return parsed
 
 

@@ -64,8 +64,8 @@ def check(settings: Settings) -> None:
     try:
         if settings.trusted_proxy:
             parse_networks(settings.trusted_proxy)
-        parse_networks(settings.metrics_from)
-        parse_networks(settings.traces_from)
+        parse_networks(settings.metrics_from, "metrics_from")
+        parse_networks(settings.traces_from, "traces_from")
         cookies = settings.cookies
         make_cors(cookies, settings.cors_origins)
         if cookies is not None:
@@ -94,6 +94,10 @@ def check(settings: Settings) -> None:
         raise CannotServe("unsafe", "several workers need a system that can fork")
     if settings.feed_readers not in READERS:
         raise CannotServe("unsafe", f"feed_readers is one of {', '.join(READERS)}")
+    if settings.followers < 0:
+        raise CannotServe("unsafe", "followers is a number from 0, with which nobody waits for the revocation feed")
+    if settings.followers_per_address < 1:
+        raise CannotServe("unsafe", "followers_per_address is a number from 1")
     if not settings.audience:
         raise CannotServe("unsafe", "at least one audience is needed: a token for nobody would be for anybody")
     if settings.issuer:
