@@ -143,7 +143,7 @@ HELP: Final = {
     "feed_readers": "who may follow the revocation feed: anyone, or clients, who then authenticate",
     "metrics_from": "the network (CIDR) that may read /metrics, by default loopback",
     "traces_from": "the network (CIDR) whose traceparent is continued, by default loopback",
-    "workers": "how many processes serve; SIGHUP replaces them one after the other, and lets a single one read its certificate anew",
+    "workers": "how many processes; SIGHUP replaces them one after the other, or lets a single one read its certificate anew",
     "log_level": "what to log: debug, info (each request too), warning or error",
     "log_format": "how to log: text, or json for one object a line",
     "profile": "where the four limits of sessions come from: nist-aal1, nist-aal2, owasp, owasp-high-value or rfc9700",

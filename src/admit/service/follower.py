@@ -127,9 +127,8 @@ class Follower:
         """Read what is new. Raises StorageUnavailable."""
         if not may_wait.get():
             raise WouldWait("the database is to be asked, and the caller may not wait for it")
-        if not self._lock.acquire(
-            timeout=_PATIENCE
-        ):  # a silent database: those behind it would wait one after the other
+        # With a limit: behind a silent database callers would wait one after the other.
+        if not self._lock.acquire(timeout=_PATIENCE):
             raise StorageUnavailable("the database has not answered another caller yet")
         try:
             self._tried = started = monotonic()
