@@ -86,10 +86,13 @@ def test_the_end_does_not_wait_for_a_silent_database(
     postgres: Postgres, service: TokenService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("admit.service.postgres.Bounded.silence", 6.0)
+    follower_, read = service._core.follower, service._core.follower._heard
+    while follower_._heard == read:  # by then its thread has connected
+        time.sleep(0.02)
     with postgres.silent():
         time.sleep(0.5)  # the background thread asks by now
         begun = time.monotonic()
-        service._core.follower.close()
+        follower_.close()
         assert time.monotonic() - begun < 4
 
 
