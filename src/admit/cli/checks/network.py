@@ -209,9 +209,7 @@ def _reload(settings: Settings) -> str:
     """What makes a renewed certificate known to those who serve it."""
     if settings.tls_cert is None:
         return "then let the proxy that serves it read it anew"
-    if settings.workers > 1:
-        return "the service reads a new one on SIGHUP"
-    return "then restart the service: a single process does not read it anew"  # SIGHUP would end it
+    return "the service reads a new one on SIGHUP"
 
 
 def _names(leaf: x509.Certificate, host: str) -> bool:
