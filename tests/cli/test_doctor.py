@@ -516,7 +516,7 @@ def test_a_certificate_that_clients_refuse_is_found_where_it_lies_and_where_it_i
         settings = replace(sound, issuer=f"https://127.0.0.1:{port}", tls_cert=cert, tls_key=key)
         found = failures(settings)
     assert re.search(served, found["TLS"])
-    assert "restart the service" in found["TLS"]  # SIGHUP is for several workers, and for a single process the end
+    assert "on SIGHUP" in found["TLS"]
     with answering({}, context) as port:
         several = failures(replace(settings, issuer=f"https://127.0.0.1:{port}", workers=2))
     assert "SIGHUP" in several["TLS"]
