@@ -122,12 +122,38 @@ def test_a_client_introspects_and_everybody_else_is_refused(url: str, data: str,
     asking = ("--client-id", client, "--client-secret-file", str(file))
     done = run("introspect", *asking)
     assert (done.returncode, json.loads(done.stdout)["active"]) == (0, True), done.stderr
-    assert run("introspect", "-", *asking, given="nonsense").returncode == 16
+    for words in (("-",), ()):
+        done = run("introspect", *words, *asking, given="nonsense")
+        assert (done.returncode, done.stderr) == (16, "not active: the token given\n")
     assert run("introspect").returncode == 2
     file.write_text("wrong")
     assert run("introspect", *asking).returncode == 25
     assert run("revoke", "nonsense", "--url", url).returncode == 0
     assert run("revoke", "nonsense", "--url", url, "--client-secret-file", str(file)).returncode == 2
+
+
+def test_a_piped_token_is_the_one_acted_on_and_stderr_names_it(url: str, ring: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    assert login(url).returncode == 0
+    assert login(url, "--tokens", str(other)).returncode == 0
+    kept, leaked = kept_in(None).access_token, kept_in(other).access_token
+    done = run("revoke", given=f"Authorization: Bearer {leaked}\n")
+    assert (done.returncode, f"the token given, jti '{peek(leaked).claims['jti']}'" in done.stderr) == (0, True), (
+        done.stderr
+    )
+    assert run("whoami").returncode == 0
+    assert run("whoami", "--tokens", str(other)).returncode == 16
+    done = run("revoke", given="\n")
+    assert (done.returncode, f"the token kept, jti '{peek(kept).claims['jti']}'" in done.stderr) == (0, True), (
+        done.stderr
+    )
+    assert run("whoami").returncode == 16
+    assert kept not in done.stdout + done.stderr
+
+
+def test_a_token_that_the_service_cannot_know_is_not_said_to_be_revoked_for_sure(url: str, ring: Path) -> None:
+    done = run("revoke", "hello", "--url", url)
+    assert (done.returncode, "what it does not know it answers alike" in done.stderr) == (0, True)
 
 
 @pytest.mark.parametrize("command", ["login", "revoke", "introspect", "whoami", "refresh", "logout"])

@@ -24,6 +24,10 @@ _LINE_ENDS: Final = (b"\n", _END_OF_INPUT)
 token_argument = click.argument("token", nargs=-1, metavar="[TOKEN | @FILE | env:NAME | -]", type=AT_FILE)
 
 
+class NoToken(Stop):
+    """Where a token was to be read there is nothing."""
+
+
 def read_token(words: tuple[str, ...]) -> str:
     """The token that a command was given, bare: from its argument, a file, the environment or stdin."""
     given = " ".join(words)
@@ -41,7 +45,7 @@ def read_token(words: tuple[str, ...]) -> str:
         text, source = given, "the argument"
     token, remark = unwrap(text)
     if not token:
-        raise Stop(f"no token: {source} is empty")
+        raise NoToken(f"no token: {source} is empty")
     if remark:
         note(remark, click.get_current_context().params.get("quiet", False))
     return token

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from admit.cli.exits import Stop
+from admit.cli.input import NoToken, read_token
 from admit.cli.output import write_file
+from admit.cli.reading import read
+from admit.errors import shown
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -43,6 +47,13 @@ class Kept:
     """When the access token ends, in seconds since 1970."""
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
+
+
+class Chosen(NamedTuple):
+    """The token to act on, and its name in a sentence."""
+
+    token: str
+    name: str
 
 
 def place(given: Path | None) -> Path:
@@ -90,6 +101,21 @@ def kept_in(given: Path | None) -> Kept:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise none from None
+
+
+def given_or_kept(words: tuple[str, ...], tokens: Path | None) -> Chosen:
+    """The token in the argument, or on a stdin that holds one; else the access token that is kept. Raises Stop."""
+    given = ""
+    if words or not sys.stdin.isatty():
+        try:
+            given = read_token(words)
+        except NoToken:
+            if words:
+                raise
+    token = given or kept_in(tokens).access_token
+    jti = read(token).claims.get("jti")
+    named = f", jti {shown(jti)}" if isinstance(jti, str) else ""
+    return Chosen(token, f"the token {'given' if given else 'kept'}{named}")
 
 
 def forget(given: Path | None) -> None:
