@@ -48,7 +48,7 @@ _LONGEST: Final = timedelta(days=36500)
     "--field", "fields", multiple=True, metavar="NAME", help="Only this claim (or header.NAME); may be repeated."
 )
 @scan_option("Judge every token in a file or log; may be repeated; - is stdin.")
-@click.option("-q", "--quiet", is_flag=True, help="Write nothing: the exit code is the answer.")
+@click.option("-q", "--quiet", is_flag=True, help="No remark, and no answer but --field and the exit code.")
 def verify(
     token: tuple[str, ...],
     keys: KeyOptions,
@@ -91,14 +91,14 @@ def verify(
         if not (quiet or fields or for_people(as_json)):
             print_json({"verified": False, "failures": verdict.reasons})
         return verdict.code
-    if quiet:
-        return Exit.OK
-    note(verdict.said(judge.now), color="green")
+    note(verdict.said(judge.now), quiet, "green")
     if expected.left_out:
-        note(f"NOT CHECKED: {', '.join(expected.left_out)}", color="yellow")
+        note(f"NOT CHECKED: {', '.join(expected.left_out)}", quiet, "yellow")
     claims = accepted.raw
     if fields:
         print_fields({"header": header.members, "claims": claims}, fields)
+    elif quiet:
+        pass
     elif for_people(as_json):
         print_sections({"Claims": claims.items()})
     else:
