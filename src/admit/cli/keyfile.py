@@ -1,4 +1,4 @@
-"""Keys as the command line names them: a PEM, JWK or JWK Set file, or a shared secret that is never in argv."""
+"""Keys as the command line names them: a PEM, DER, JWK or JWK Set file, or a shared secret that is never in argv."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, Use
 
 F = TypeVar("F", bound=Callable[..., Any])
-_OF_A_PAIR: Final = tuple(name for name, row in ALGORITHMS.items() if row.kty in ("EC", "OKP", "AKP"))
+_ENCRYPTED: Final = bytes.fromhex("2a864886f70d0105")  # PKCS#5, at the head of an encrypted PKCS#8 (RFC 8018 C)
+CURVED: Final = tuple(name for name, row in ALGORITHMS.items() if row.kty in ("EC", "OKP", "AKP"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,10 @@ def _alg_option(*names: str) -> Callable[[F], F]:
 
 alg_option: Final = _alg_option(*ALGS["sig"], *ALGS["enc"])
 password_option = click.option(
-    "--password-file", metavar="FILE", type=FILE, help="The password of an encrypted PEM file; else it is asked for."
+    "--password-file",
+    metavar="FILE",
+    type=FILE,
+    help="The password of an encrypted PEM or DER file; else it is asked for.",
 )
 
 
@@ -130,7 +134,7 @@ def key_options(use: Use) -> Callable[[F], F]:
                     multiple=True,
                     metavar="FILE",
                     type=FILE,
-                    help="A key: PEM, JWK or JWK Set; - for stdin.",
+                    help="A key: PEM, DER, JWK or JWK Set; - for stdin.",
                 ),
                 _alg_option(*ALGS[use]),
                 click.option("--secret-file", metavar="FILE", type=FILE, help=f"{_SECRETS[use]}, in a file."),
@@ -151,17 +155,19 @@ _OPTIONS: Final = tuple(field.name for field in dataclasses.fields(KeyOptions) i
 def read_keys(
     path: str, alg: str | None, password_file: str | None = None, kid: str | None = None, use: Use | None = None
 ) -> list[Key]:
-    """The keys of a PEM, JWK or JWK Set file. `kid` is for one that has none of its own; `use` None takes either."""
+    """The keys of a PEM, DER, JWK or JWK Set file. `kid` is for one that has none of its own; `use` None takes either."""
     data = read_bytes(path)
     name = "stdin" if path == "-" else path
     try:
         if data.lstrip()[:1] == b"{":
             return _json_keys(data, alg, kid, use)
         if b"-----BEGIN " in data:
-            return [_pem_key(data, alg, _password(data, password_file), kid, use)]
+            return [_bare_key(Key.from_pem, data, alg, _password(data, password_file), kid, use)]
+        if _is_der(data):
+            return [_bare_key(Key.from_der, data, alg, _password(data, password_file), kid, use)]
     except AdmitError as error:
         raise Stop(f"{name}: {error}") from None
-    raise Stop(f"{name} is neither PEM, JWK nor JWK Set; a bare secret belongs to --secret-file")
+    raise Stop(f"{name} is neither PEM, DER, JWK nor JWK Set; a bare secret belongs to --secret-file")
 
 
 def _json_keys(data: bytes, alg: str | None, kid: str | None, use: Use | None) -> list[Key]:
@@ -183,21 +189,29 @@ def _json_keys(data: bytes, alg: str | None, kid: str | None, use: Use | None) -
     return keys
 
 
-def _pem_key(data: bytes, alg: str | None, password: bytes | None, kid: str | None, use: Use | None) -> Key:
+def _is_der(data: bytes) -> bool:
+    """Whether it begins as an ASN.1 SEQUENCE does (X.690 8.1.3). A secret in text may begin with the same 0."""
+    return len(data) > 1 and data[0] == 0x30 and (data[1] > 0x80 or data[1] == len(data) - 2)
+
+
+def _bare_key(
+    load: Callable[..., Key], data: bytes, alg: str | None, password: bytes | None, kid: str | None, use: Use | None
+) -> Key:
+    """The key in PEM or DER, which say neither alg nor kid."""
     if alg is not None:
-        return Key.from_pem(data, alg, password=password, kid=kid)
+        return load(data, alg, password=password, kid=kid)
     if use == "enc":
         raise InvalidKey(
-            "a PEM does not say which encryption it is for; add --alg ECDH-ES+A256KW (or RSA-OAEP-256, ...)"
+            "PEM and DER do not say which encryption they are for; add --alg ECDH-ES+A256KW (or RSA-OAEP-256, ...)"
         )
     problem: InvalidKey | None = None
-    for name in _OF_A_PAIR:  # a key on a curve, or of ML-DSA, is for one algorithm only
+    for name in CURVED:  # a key on a curve, or of ML-DSA, is for one algorithm only
         try:
-            return Key.from_pem(data, name, password=password, kid=kid)
+            return load(data, name, password=password, kid=kid)
         except InvalidKey as error:
             problem = problem or error
     try:
-        Key.from_pem(data, "RS256", password=password, kid=kid)
+        load(data, "RS256", password=password, kid=kid)
     except InvalidKey as error:
         raise problem or error from None
     raise InvalidKey("an RSA key does not say which algorithm it is for; add --alg RS256 (or PS256, ...)")
@@ -206,4 +220,5 @@ def _pem_key(data: bytes, alg: str | None, password: bytes | None, kid: str | No
 def _password(data: bytes, password_file: str | None) -> bytes | None:
     if password_file is not None:
         return read_secret(password_file, None, False, "password")
-    return prompt("password of the key").encode() if b"ENCRYPTED" in data else None
+    locked = b"ENCRYPTED" in data or _ENCRYPTED in data[:32]
+    return prompt("password of the key").encode() if locked else None

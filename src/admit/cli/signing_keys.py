@@ -93,7 +93,7 @@ def import_key(
     config: Path | None,
     **flags: Any,
 ) -> None:
-    """Take in the private key in FILE (PEM or JWK, - for stdin): as the standby that signs next, once verifiers hold it."""
+    """Take in the private key in FILE (PEM, DER or JWK, - for stdin): as the standby that signs next, once verifiers hold it."""
     found = read_keys(file, alg, password_file, kid, "sig")
     if len(found) != 1:
         raise Stop(f"one key is taken in at a time, and {safe(file)} holds {len(found)}")
