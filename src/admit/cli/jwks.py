@@ -123,7 +123,7 @@ def _described(entry: dict[str, Any]) -> dict[str, Any]:
     try:
         key = Key.from_jwk(without_private(entry), algorithms=ALGORITHMS)
     except AdmitError as error:
-        return row | {"problem": str(error)}
+        return row | {"problem": str(error).replace("pass alg=", "whoever uses it says --alg")}
     return row | {"alg": key.alg, "thumbprint": key.thumbprint()}
 
 

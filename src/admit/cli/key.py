@@ -12,13 +12,14 @@ from admit.cli.exits import Stop
 from admit.cli.files import FILE
 from admit.cli.group import CONTEXT, Group
 from admit.cli.input import prompt, read_secret
-from admit.cli.keyfile import alg_option, password_option, read_keys
+from admit.cli.keyfile import CURVED, alg_option, password_option, read_keys
 from admit.cli.output import for_people, json_option, note, print_json, print_sections, write_file
 from admit.jose.algorithms import ALGORITHMS
 from admit.jose.key_management import KEY_MANAGEMENT
 from admit.jose.keys import Key
 
-_FORMS: Final = ("jwk", "jwks", "pem", "der")
+_BARE: Final = ("pem", "der")  # a key alone, without kid and alg
+_FORMS: Final = ("jwk", "jwks", *_BARE)
 
 file_argument = click.argument("file", type=FILE)
 force_option = click.option("--force", is_flag=True, help="Replace a file that is there already.")
@@ -75,16 +76,20 @@ def generate(
 ) -> None:
     """Make a key in FILE (mode 0600), and write its public JWK to stdout.
 
-    With - as FILE the private key itself goes to stdout, and nothing else does.
+    With - as FILE the private key itself goes to stdout, and nothing else does. PEM and DER hold no kid and no algorithm:
+    a key that is read from there is called by its thumbprint.
     """
     form = form or _by_ending(file)
-    if (encrypt or password_file) and form not in ("pem", "der"):
+    if kid is not None and form in _BARE:
+        raise Stop(f"{form.upper()} holds no kid: leave --kid out, or write --to jwk")
+    if (encrypt or password_file) and form not in _BARE:
         raise Stop("only PEM and DER can be encrypted; add --to pem")
     password = read_secret(password_file, None, False, "password")
     if encrypt and password is None:
         password = prompt("password", confirm=True).encode()
     made = Key.generate(alg, kid=kid, bits=bits, curve=curve)
     _write(_encoded([made], form, True, password), file, force)
+    _tell_loss(made, form, quiet)
     note(f"made {'a secret' if made.algorithm.symmetric else 'a private key'} for {made.alg}, kid {made.kid}", quiet)
     if file != "-" and not made.algorithm.symmetric:
         print_json(made.to_jwk())
@@ -100,7 +105,9 @@ def generate(
 def public(file: str, alg: str | None, password_file: str | None, form: str | None, out: str, force: bool) -> None:
     """Write the public half of the keys in FILE."""
     keys = [one.public() for one in read_keys(file, alg, password_file)]
-    _write(_encoded(keys, form or ("jwk" if len(keys) == 1 else "jwks"), False, None), out, force)
+    form = form or ("jwk" if len(keys) == 1 else "jwks")
+    _write(_encoded(keys, form, False, None), out, force)
+    _tell_loss(keys[0], form)
 
 
 @key.command()
@@ -158,11 +165,12 @@ def convert(
     Without --private only public halves are written.
     """
     form = form or _by_ending(out)
-    if encrypt and (not private or form not in ("pem", "der")):
+    if encrypt and (not private or form not in _BARE):
         raise Stop("only a private key in PEM or DER can be encrypted; add --private and --to pem")
     keys = read_keys(file, alg, password_file)
     password = prompt("new password", confirm=True).encode() if encrypt else None
     _write(_encoded(keys if private else [one.public() for one in keys], form, private, password), out, force)
+    _tell_loss(keys[0], form)
 
 
 def _by_ending(file: str) -> str:
@@ -180,6 +188,14 @@ def _encoded(keys: list[Key], form: str, private: bool, password: bytes | None) 
         return _json(one.to_jwk(private=private))
     write = one.to_pem if form == "pem" else one.to_der
     return write(private=private, password=password)
+
+
+def _tell_loss(one: Key, form: str, quiet: bool = False) -> None:
+    """Say what a form does not hold of the key that was written in it: whoever reads it has to say it."""
+    if form in _BARE and one.kid != one.thumbprint():
+        note(f"{form.upper()} holds no kid: read from there, the key is called {one.thumbprint()}", quiet, "yellow")
+    if form in _BARE and one.algorithm.name not in CURVED:
+        note(f"{form.upper()} holds no alg: whoever reads the key says --alg {one.alg}", quiet)
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from admit.cli.exits import Stop
 from admit.cli.files import FILE
 from admit.cli.input import prompt, read_bytes, read_secret
 from admit.errors import AdmitError, InvalidKey, MalformedToken, UnknownKey, shown
+from admit.jose import pem
 from admit.jose.algorithms import ALGORITHMS
 from admit.jose.encoding import json_object
 from admit.jose.key_management import KEY_MANAGEMENT
@@ -98,6 +100,9 @@ class NamedKeys:
         return Key.from_jwk(members, alg=self.alg)
 
 
+_FROM_STDIN: Final = ("files", "secret_file", "password_file", "token", "logs", "raw", "claims")
+_READERS: Final = {"PEM": (Key.from_pem, pem.read), "DER": (Key.from_der, pem.read_der)}
+_OPENSSH: Final = (b"-----BEGIN OPENSSH", b"ssh-", b"ecdsa-sha2-")
 ALGS: Final = {"sig": (*ALGORITHMS, "EdDSA"), "enc": tuple(KEY_MANAGEMENT)}
 _SECRETS: Final = {"sig": "A shared secret for HMAC", "enc": "A shared secret, or a password for PBES2"}
 
@@ -123,6 +128,8 @@ def key_options(use: Use) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         @functools.wraps(command)
         def call(*args: Any, **given: Any) -> Any:
+            if _asked_of_stdin(given) > 1:
+                raise click.UsageError("stdin can be one thing only: give the other in a file.")
             named = {name: given.pop(name) for name in _OPTIONS}
             return command(*args, keys=KeyOptions(**named, use=use), **given)
 
@@ -152,19 +159,32 @@ def key_options(use: Use) -> Callable[[F], F]:
 _OPTIONS: Final = tuple(field.name for field in dataclasses.fields(KeyOptions) if field.name != "use")
 
 
+def _asked_of_stdin(given: dict[str, Any]) -> int:
+    """How many arguments say that they are on stdin, or, as a token that is not given, leave it open."""
+    values = [given.get(name) for name in _FROM_STDIN]
+    said = sum(value.count("-") if isinstance(value, tuple) else value == "-" for value in values)
+    return said + (given.get("token") == () and not given.get("logs") and not given.get("raw"))
+
+
 def read_keys(
     path: str, alg: str | None, password_file: str | None = None, kid: str | None = None, use: Use | None = None
 ) -> list[Key]:
     """The keys of a PEM, DER, JWK or JWK Set file. `kid` is for one that has none of its own; `use` None takes either."""
+    if "://" in path:
+        raise Stop(
+            "a key's file is asked for, and not a URL: jwt verify --jwks reads keys there, jwt jwks fetch saves them"
+        )
     data = read_bytes(path)
     name = "stdin" if path == "-" else path
     try:
         if data.lstrip()[:1] == b"{":
             return _json_keys(data, alg, kid, use)
+        if data.startswith(_OPENSSH):
+            raise InvalidKey("an OpenSSH key; of an ECDSA or RSA one, ssh-keygen -p -m PKCS8 -f makes PEM in its place")
         if b"-----BEGIN " in data:
-            return [_bare_key(Key.from_pem, data, alg, _password(data, password_file), kid, use)]
+            return [_bare_key("PEM", data, alg, _password(data, password_file), kid, use)]
         if _is_der(data):
-            return [_bare_key(Key.from_der, data, alg, _password(data, password_file), kid, use)]
+            return [_bare_key("DER", data, alg, _password(data, password_file), kid, use)]
     except AdmitError as error:
         raise Stop(f"{name}: {error}") from None
     raise Stop(f"{name} is neither PEM, DER, JWK nor JWK Set; a bare secret belongs to --secret-file")
@@ -194,26 +214,24 @@ def _is_der(data: bytes) -> bool:
     return len(data) > 1 and data[0] == 0x30 and (data[1] > 0x80 or data[1] == len(data) - 2)
 
 
-def _bare_key(
-    load: Callable[..., Key], data: bytes, alg: str | None, password: bytes | None, kid: str | None, use: Use | None
-) -> Key:
+def _bare_key(form: str, data: bytes, alg: str | None, password: bytes | None, kid: str | None, use: Use | None) -> Key:
     """The key in PEM or DER, which say neither alg nor kid."""
+    load, material = _READERS[form]
     if alg is not None:
         return load(data, alg, password=password, kid=kid)
     if use == "enc":
         raise InvalidKey(
             "PEM and DER do not say which encryption they are for; add --alg ECDH-ES+A256KW (or RSA-OAEP-256, ...)"
         )
-    problem: InvalidKey | None = None
-    for name in CURVED:  # a key on a curve, or of ML-DSA, is for one algorithm only
-        try:
-            return load(data, name, password=password, kid=kid)
-        except InvalidKey as error:
-            problem = problem or error
-    try:
-        load(data, "RS256", password=password, kid=kid)
-    except InvalidKey as error:
-        raise problem or error from None
+    kind = type(material(data, "RS256", password)[1]).__name__.removesuffix("PublicKey")
+    if kind != "RSA":
+        for name in CURVED:  # a key on a curve, or of ML-DSA, is for one algorithm only
+            with contextlib.suppress(InvalidKey):
+                return load(data, name, password=password, kid=kid)
+        raise InvalidKey(
+            f"no signature algorithm takes this {kind} key; with --alg ECDH-ES+A256KW one on a curve encrypts"
+        )
+    load(data, "RS256", password=password, kid=kid)
     raise InvalidKey("an RSA key does not say which algorithm it is for; add --alg RS256 (or PS256, ...)")
 
 

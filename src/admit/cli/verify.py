@@ -74,6 +74,8 @@ def verify(
     the token. The exit code is then the lowest of those that single tokens would end with, from 10 on; 15 where there is
     no token at all; 130 where Ctrl-C cut it short, with what was judged until then.
     """
+    if jwks is not None and "://" not in jwks:
+        raise click.UsageError("--jwks takes a URL; a JWK Set in a file is --key FILE")
     if not unchecked and not (issuers and audiences):
         missing = " and ".join(name for name, given in (("--issuer", issuers), ("--audience", audiences)) if not given)
         raise click.UsageError(f"{missing} missing: say who issued it and for whom, or --unchecked to leave that out")
