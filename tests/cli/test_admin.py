@@ -40,13 +40,35 @@ def url(data: str) -> Iterator[str]:
             process.terminate()
 
 
-def test_a_user_is_added_listed_given_a_password_and_disabled(data: str) -> None:
+def test_a_user_is_added_listed_given_a_password_disabled_and_enabled(data: str) -> None:
     user = json.loads(jwt("admin", "users", "add", "erin", "--password-stdin", "--data", data, given=PASSWORD + "\n"))
     assert (user["name"], user["disabled"]) == ("erin", False)
     jwt("admin", "users", "passwd", "erin", "--password-env", "SECRET", "--data", data, SECRET="another " + PASSWORD)
     jwt("admin", "users", "disable", "erin", "--data", data)
     listed = json.loads(jwt("admin", "users", "list", "--data", data))
     assert [(each["id"], each["disabled"]) for each in listed if each["name"] == "erin"] == [(user["id"], True)]
+    passwd = ("admin", "users", "passwd", "erin", "--password-env", "SECRET", "--data", data)
+    assert "erin is still disabled" in run(*passwd, env=environment(SECRET="one more " + PASSWORD)).stderr
+    jwt("admin", "users", "enable", "erin", "--data", data)
+    assert '"disabled": true' not in jwt("admin", "users", "list", "--data", data)
+    assert "still disabled" not in run(*passwd, env=environment(SECRET="a last " + PASSWORD)).stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit",),
+        *(("keys", word) for word in ("list", "rotate", "rewrap")),
+        *(("users", *words) for words in (("list",), ("disable", "a"), ("enable", "a"))),
+        *(("clients", *words) for words in (("list",), ("show", "a"), ("remove", "a"))),
+        *(("sessions", *words) for words in (("list", "a"), ("end", "a", "--all"))),
+    ],
+    ids=" ".join,
+)
+def test_a_mistyped_folder_is_refused_where_a_service_must_be_there(words: tuple[str, ...], tmp_path: Path) -> None:
+    said = jwt("admin", *words, "--data", str(tmp_path / "mistyped"), code=22)
+    assert (said.count("\n"), "is --data right?" in said) == (1, True)
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_a_password_has_no_place_in_argv(data: str) -> None:

@@ -230,6 +230,7 @@ def test_every_command_is_given_something_bad() -> None:
 ADMIN = {
     "users list": (),
     "users disable": ("a",),
+    "users enable": ("a",),
     "users totp enrol": ("a",),
     "users totp confirm": ("a", "000000"),
     "users totp recovery-codes": ("a",),

@@ -24,6 +24,7 @@ from admit.cli.entry import run as run_command
 from admit.cli.token_store import Kept, keep
 from admit.tokens.kinds import PLAIN
 from tests.cli.test_help import ALL
+from tests.helpers.command import run
 
 SECONDS = 20
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -71,8 +72,8 @@ ASKING = [
     ("refresh",),
     ("logout",),
     ("whoami",),
-    ("revoke",),
-    ("introspect", *CLIENT),
+    ("revoke", "TOKEN", "--url", "URL"),
+    ("introspect", "TOKEN", "--url", "URL", *CLIENT),
 ]
 # for Ctrl-C itself, with what their stdout begins with and their exit code.
 RUNNING = {
@@ -245,6 +246,8 @@ def test_what_a_command_writes_may_have_no_reader(
     arguments: tuple[str, ...], path: str, folder: Path, token: str
 ) -> None:
     (folder / "log").write_text(f"{token}\n" * 2)
+    if "admin" in arguments:
+        run("admin", "clients", "add", "api", "--audience", "orders", "--data", str(folder / "d"))
     words = [token if word == "TOKEN" else word for word in arguments]
     reading, writing = os.pipe()
     os.close(reading)

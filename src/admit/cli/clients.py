@@ -12,7 +12,7 @@ from admit.cli.files import FILE
 from admit.cli.group import Group
 from admit.cli.input import read_bytes
 from admit.cli.output import for_people, json_option, note, print_json, print_sections, safe
-from admit.cli.store import GROUP, print_table, service_of, where
+from admit.cli.store import GROUP, print_table, service_made_of, service_of, where
 from admit.errors import MalformedToken
 from admit.jose.encoding import json_bytes, json_object
 from admit.server.settings import read_duration
@@ -68,7 +68,7 @@ def add_client(
     if public and jwks is not None:
         raise Stop("a public client has no keys: leave out --public or --jwks", Exit.USAGE)
     keys = None if jwks is None else _key_set(jwks)
-    with service_of(config, flags) as service:
+    with service_made_of(config, flags) as service:
         new = service.clients.add(
             name, grants=grants, audiences=audiences, scopes=scopes, confidential=not public, jwks=keys
         )

@@ -17,7 +17,7 @@ from admit.cli.key_timeline import timeline
 from admit.cli.keyfile import alg_option, password_option, read_keys
 from admit.cli.output import for_people, json_option, note, paint, print_json, safe
 from admit.cli.serve import read_settings, settings_options
-from admit.cli.store import GROUP, service_of
+from admit.cli.store import GROUP, service_made_of, service_of
 from admit.service import master
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def import_key(
     found = read_keys(file, alg, password_file, kid, "sig")
     if len(found) != 1:
         raise Stop(f"one key is taken in at a time, and {safe(file)} holds {len(found)}")
-    with service_of(config, flags) as service:
+    with service_made_of(config, flags) as service:
         key = service.keys.add(found[0])
     _print_key(key, as_json)
     note("It is published from now on; `jwt admin keys list` says from when on it can sign.")

@@ -30,6 +30,17 @@ _TIMES: Final = ("_at", "_time")
 
 @contextmanager
 def service_of(config: Path | None, flags: dict[str, Any]) -> Iterator[TokenService]:
+    """The service that is there: a mistyped --data makes no new one. Raises Stop."""
+    settings = read_settings(config, flags)
+    if settings.sqlite is not None and not settings.sqlite.exists():
+        raise Stop(f"there is no service in {settings.data}: is --data right? jwt serve makes it", Exit.DATABASE)
+    with service_made_of(config, flags) as service:
+        yield service
+
+
+@contextmanager
+def service_made_of(config: Path | None, flags: dict[str, Any]) -> Iterator[TokenService]:
+    """The service, for what may be the first thing in it; a new one is told of."""
     settings = read_settings(config, flags)
     made = settings.sqlite is not None and not settings.sqlite.exists()
     service = opened(settings)

@@ -13,7 +13,7 @@ from admit.cli.exits import Exit, Stop
 from admit.cli.group import Group
 from admit.cli.output import for_people, json_option, note, print_json
 from admit.cli.password import password_options, read_password
-from admit.cli.store import GROUP, found, print_table, service_of, where
+from admit.cli.store import GROUP, found, print_table, service_made_of, service_of, where
 from admit.cli.totp import totp
 from admit.cli.user_file import row_of, with_progress
 from admit.errors import InvalidRequest
@@ -40,7 +40,7 @@ def add_user(
 ) -> None:
     """Add a user NAME, and print the id that its tokens carry as `sub`."""
     password = read_password(password_stdin, password_env, confirm=True)
-    with service_of(config, flags) as service:
+    with service_made_of(config, flags) as service:
         user = service.users.add(name, password)
     if for_people(as_json):
         click.echo(user.id)
@@ -60,7 +60,7 @@ def import_users(file: Path, as_json: bool, config: Path | None, **flags: Any) -
     told on stderr, and the others are imported. Each hash is replaced by Argon2id when its user next logs in.
     """
     counts = Counter[str]()
-    with service_of(config, flags) as service:
+    with service_made_of(config, flags) as service:
         for number, row in with_progress(file):
             try:
                 name, stored = row_of(row)
@@ -104,6 +104,16 @@ def disable_user(name: str, config: Path | None, **flags: Any) -> None:
     note(f"{name} is disabled and logged out everywhere.")
 
 
+@users.command("enable")
+@click.argument("name")
+@where
+def enable_user(name: str, config: Path | None, **flags: Any) -> None:
+    """Let NAME, who was disabled, log in again; what was cut off stays so."""
+    with service_of(config, flags) as service:
+        service.users.enable(found(service, name).id)
+    note(f"{name} can log in again.")
+
+
 @users.command("passwd")
 @click.argument("name")
 @password_options
@@ -112,5 +122,8 @@ def set_password(name: str, password_stdin: bool, password_env: str | None, conf
     """Set NAME's password, which ends every session begun with the old one."""
     password = read_password(password_stdin, password_env, confirm=True)
     with service_of(config, flags) as service:
-        service.users.set_password(found(service, name).id, password)
+        user = found(service, name)
+        service.users.set_password(user.id, password)
     note(f"{name} has a new password and is logged out everywhere.")
+    if user.disabled:
+        note(f"{name} is still disabled; jwt admin users enable {name}", color="yellow")
