@@ -51,6 +51,7 @@ def claims(**changed: object) -> str:
 
 
 JWE = f"{part({'alg': 'RSA-OAEP', 'enc': 'A256GCM', 'kid': 'k', 'typ': 'JWT'})}.AA.AA.AA.AA"
+NESTED = f"{part({'alg': 'ECDH-ES+A256KW', 'enc': 'A256GCM', 'kid': 'k', 'cty': 'JWT'})}.AA.AA.AA.AA"
 PLAIN_TYPE = {**HEADER, "typ": "JWT"}
 BREAKING = {
     "malformed": [
@@ -59,8 +60,20 @@ BREAKING = {
         header(crit=[]),
         token(signature=bytes(63)),
         token(HEADER, []),
+        "hello",
+        token(signature=b"\xff" * 64)[:-3],
+        *(token()[:-cut] for cut in (1, 5, 90)),
+        JWE[:-2],
+        JWE[:-3],
+        f"{JWE.rpartition('.')[0]}.A",
+        "....:",
     ],
-    "not-canonical": [token() + "=", token()[:-1] + "B", token(claims=CLAIMS).replace(".", "=.", 1)],
+    "not-canonical": [
+        token() + "=",
+        token()[:-1] + "B",
+        token(claims=CLAIMS).replace(".", "=.", 1),
+        f"{JWE[:-2]}!!!",
+    ],
     "duplicate-member": [token(claims=b'{"sub":"a","sub":"b"}'), token(b'{"alg":"ES256","alg":"none"}')],
     "alg-none": [header(alg="none"), header(alg="nOnE"), token(signature=b"")],
     "alg-unknown": [header(alg="HS1"), header(alg="RSA1_5"), JWE.replace(part({}), ""), header(alg="es256")],
@@ -77,11 +90,18 @@ BREAKING = {
     "token-size": [claims(roles=["x" * 100] * 40)],
     "exp-missing": [claims(exp=None)],
     "time-type": [claims(exp="1700000600"), claims(iat=True), claims(nbf=[1])],
+    "claim-type": [
+        claims(iss=5),
+        claims(sub=["x"]),
+        claims(aud=[1]),
+        claims(aud={}),
+        token(claims=CLAIMS | {"jti": None}),
+    ],
     "time-milliseconds": [claims(exp=1_700_000_600_000)],
     "never-valid": [claims(exp=1_700_000_000), claims(nbf=1_800_000_000)],
     "long-life": [claims(exp=1_700_000_000 + 90_000), claims(iat=None, nbf=0)],
     "iss-missing": [claims(iss=None)],
-    "aud-missing": [claims(aud=None)],
+    "aud-missing": [claims(aud=None), claims(aud=[]), claims(aud="")],
     "iat-missing": [claims(iat=None)],
     "jti-missing": [claims(jti=None)],
     "secret-claim": [claims(password="x"), claims(a={"b": [{"api_key": "x"}]}), claims(k={"kty": "EC", "d": "x"})],
@@ -127,6 +147,18 @@ def test_a_good_access_token_breaks_no_rule() -> None:
 
 def test_a_good_encrypted_token_breaks_no_rule() -> None:
     assert found(JWE) == set()
+    assert found(NESTED) == set()
+
+
+def test_a_part_that_is_only_written_otherwise_is_not_called_broken() -> None:
+    assert found(token() + "==") == {"not-canonical"}
+    assert found(f"{JWE[:-2]}!!!") == {"not-canonical"}
+
+
+@pytest.mark.parametrize("dots", [1, 2, 3])
+def test_an_encrypted_token_that_is_cut_is_said_to_be_that_alone(dots: int) -> None:
+    assert found(".".join(NESTED.split(".")[: dots + 1])) == {"malformed"}
+    assert found(".".join(NESTED.split(".")[:dots]) + ".") == {"malformed"}
 
 
 @pytest.mark.parametrize("rule", [name for name in BREAKING if name not in ("malformed", "duplicate-member")])

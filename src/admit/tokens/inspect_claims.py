@@ -12,6 +12,7 @@ from admit.tokens.finding import Rule, Subject
 from admit.tokens.kinds import PLAIN
 from admit.tokens.lint import refuse_secrets
 
+_TEXTS: Final = ("iss", "sub", "jti")
 _TIMES: Final = ("exp", "nbf", "iat")
 _MILLISECONDS: Final = 10**11  # seconds: the year 5138
 _LONG: Final = PLAIN.max_lifetime
@@ -79,6 +80,19 @@ def _missing(name: str) -> Any:
         return f"there is no {name}" if _readable(subject) and name not in subject.claims else None
 
     return find
+
+
+def _no_audience(subject: Subject) -> str | None:
+    empty = subject.claims.get("aud") in ("", []) and _readable(subject)
+    return "aud is empty" if empty else _missing("aud")(subject)
+
+
+def _wrong_type(subject: Subject) -> str | None:
+    wrong = [name for name in _TEXTS if not isinstance(subject.claims.get(name, ""), str)]
+    aud = subject.claims.get("aud", "")
+    if not all(isinstance(each, str) for each in (aud if isinstance(aud, list) else [aud])):
+        wrong.append("aud")
+    return f"{', '.join(wrong)} is not a string" if wrong else None
 
 
 def _not_a_time(subject: Subject) -> str | None:
@@ -176,6 +190,14 @@ RULES: Final = (
         _not_a_time,
     ),
     Rule(
+        "claim-type",
+        "error",
+        "iss, sub and jti are strings, and aud is one or a list of them (RFC 7519 4.1). Readers that take something else take 5"
+        " for '5', or a list for its first entry, and then two of them see two subjects.",
+        "Write them as JSON strings, and leave out what has no value.",
+        _wrong_type,
+    ),
+    Rule(
         "time-milliseconds",
         "error",
         "A time this far away was most likely written in milliseconds: the token lives for fifty thousand years.",
@@ -209,7 +231,7 @@ RULES: Final = (
         "warning",
         "Without aud the token is good everywhere: one service can take what it received to another (RFC 8725 3.9).",
         "Set aud to the one service it is for, and check it there.",
-        _missing("aud"),
+        _no_audience,
     ),
     Rule(
         "iat-missing",

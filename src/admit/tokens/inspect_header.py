@@ -21,6 +21,8 @@ _SIGNING: Final = frozenset(ALGORITHMS) | {alias for row in ALGORITHMS.values() 
 _ENCRYPTING: Final = re.compile(
     r"dir|RSA-OAEP(-256|-384|-512)?|A(128|192|256)(GCM)?KW|ECDH-ES(\+A(128|192|256)KW)?|PBES2-.+"
 )
+_JWS_PARTS: Final = ("header", "payload", "signature")
+_JWE_PARTS: Final = ("header", "encrypted key", "initialization vector", "ciphertext", "tag")
 _KEYS: Final = ("jku", "jwk", "x5u", "x5c")
 # A path, a URL, a query or a command: whoever looks the key up by name would run it.
 _HOSTILE_KID: Final = re.compile(
@@ -28,19 +30,30 @@ _HOSTILE_KID: Final = re.compile(
 )
 
 
+def _jwe(subject: Subject) -> bool:
+    """Whether it is a JWE, or was one before it was cut: only JWEs name an enc (RFC 7516 4.1.2)."""
+    return subject.encrypted or "enc" in subject.header
+
+
 def _malformed(subject: Subject) -> str | None:
-    if not subject.problems or subject.encrypted or _not_canonical(subject) or _duplicate(subject):
-        return None
-    return None if _none(subject) else subject.problems[0]
+    told = [*_misspelled(subject), _duplicate(subject), _none(subject)]  # each a finding of its own, and one problem
+    return subject.problems[0] if len(subject.problems) > sum(each is not None for each in told) else None
 
 
-def _not_canonical(subject: Subject) -> str | None:
-    for name, part in zip(("header", "payload", "signature"), subject.token.split("."), strict=False):
+def _misspelled(subject: Subject) -> list[str]:
+    """The parts that are whole, and not written as RFC 7515 2 has it."""
+    found: list[str] = []
+    for name, part in zip(_JWE_PARTS if subject.encrypted else _JWS_PARTS, subject.token.split("."), strict=False):
         try:
             b64url_decode(part.encode("utf-8", "replace"))
         except MalformedToken:
-            return f"the {name} is not canonical base64url"
-    return None
+            found += [name] if len(part.rstrip("=")) % 4 != 1 else []  # which is the length of no bytes
+    return found
+
+
+def _not_canonical(subject: Subject) -> str | None:
+    found = _misspelled(subject)
+    return f"the {found[0]} is not canonical base64url" if found else None
 
 
 def _duplicate(subject: Subject) -> str | None:
@@ -66,7 +79,7 @@ def _duplicate(subject: Subject) -> str | None:
 def _none(subject: Subject) -> str | None:
     if subject.alg.lower() == "none":
         return f"alg is {shown(subject.alg)}: nothing is signed"
-    if subject.token.count(".") == 2 and subject.token.endswith("."):
+    if subject.token.count(".") == 2 and subject.token.endswith(".") and not _jwe(subject):
         return "the signature is empty"
     return None
 
@@ -74,7 +87,7 @@ def _none(subject: Subject) -> str | None:
 def _unknown(subject: Subject) -> str | None:
     if "alg" not in subject.header or subject.alg.lower() == "none":
         return None
-    fits = _ENCRYPTING.fullmatch(subject.alg) if subject.encrypted else subject.alg in _SIGNING
+    fits = _ENCRYPTING.fullmatch(subject.alg) if _jwe(subject) else subject.alg in _SIGNING
     return None if fits else f"alg is {shown(subject.header['alg'])}, which is broken, made up, or for something else"
 
 
@@ -107,7 +120,9 @@ def _no_kid(subject: Subject) -> str | None:
 
 
 def _no_typ(subject: Subject) -> str | None:
-    return None if "typ" in subject.header or not subject.header else "there is no typ"
+    cty = subject.header.get("cty")
+    nested = _jwe(subject) and isinstance(cty, str) and normal_type(cty) == "jwt"  # the typ is the inner token's
+    return None if "typ" in subject.header or not subject.header or nested else "there is no typ"
 
 
 def _wrong_typ(subject: Subject) -> str | None:
