@@ -93,6 +93,41 @@ def test_a_locked_keyring_is_said_in_one_line(url: str, ring: Path) -> None:
     assert not TOKEN.search(done.stdout + done.stderr)
 
 
+@pytest.mark.parametrize("place", ["taken/state/tokens.json", "/proc/none/tokens.json"])
+def test_where_tokens_cannot_be_kept_no_session_is_begun(url: str, data: str, tmp_path: Path, place: str) -> None:
+    (tmp_path / "taken").write_text("")
+    before = json.loads(run("admin", "sessions", "list", "alice", "--data", data).stdout)
+    done = login(url, "--tokens", str(tmp_path / place))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "the tokens cannot be kept in" in done.stderr
+    assert json.loads(run("admin", "sessions", "list", "alice", "--data", data).stdout) == before
+
+
+def test_a_new_login_ends_the_session_that_it_replaces(url: str, ring: Path) -> None:
+    assert login(url).returncode == 0
+    old = kept_in(None)
+    done = login(url)
+    assert (done.returncode, f"The session of alice at {url} that was kept is ended." in done.stderr) == (0, True)
+    new = kept_in(None)
+    keep(None, old)
+    assert run("refresh").returncode == 25
+    gone = "http://127.0.0.1:9"
+    keep(None, Kept(gone, "bob", 1, new.access_token, new.refresh_token))
+    done = login(url)
+    assert (done.returncode, f"of bob at {gone} that was kept lives on" in done.stderr) == (0, True), done.stderr
+    assert run("refresh").returncode == 0
+
+
+def test_tokens_of_a_service_that_is_gone_can_be_forgotten(ring: Path, tmp_path: Path) -> None:
+    keep(None, Kept("http://127.0.0.1:9", "alice", 1, "a", "r"))
+    done = run("logout")
+    assert (done.returncode, "jwt logout --forget" in done.stderr) == (14, True)
+    assert kept_in(None).user == "alice"
+    assert run("logout", "--forget").returncode == 0
+    assert not list(ring.iterdir())
+    assert not (tmp_path / "state" / "admit" / "tokens.json").exists()
+
+
 def test_whoami_is_what_the_service_confirms(url: str, ring: Path) -> None:
     assert login(url).returncode == 0
     told = json.loads(run("whoami").stdout)

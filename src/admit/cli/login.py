@@ -14,7 +14,7 @@ from admit.cli.output import note
 from admit.cli.password import password_options, read_password
 from admit.cli.service_call import Refused, base_url, post
 from admit.cli.times import relative
-from admit.cli.token_store import Kept, forget, keep, kept_in, store_option, tokens_option
+from admit.cli.token_store import Kept, forget, keep, kept_in, ready, store_option, tokens_option
 
 _print = click.option("--print", "show", is_flag=True, help="Print the access token on stdout, for $(...).")
 
@@ -42,9 +42,10 @@ def login(
     show: bool,
 ) -> None:
     """Log in to the service at URL, and keep the tokens where only you can read them: in the system's keyring where
-    there is one (pip install 'admit[keyring]'), else in a file of mode 0600.
+    there is one (pip install 'admit[keyring]'), else in a file of mode 0600. A session that was kept there is ended.
     """
     base = base_url(url)
+    ready(tokens, store)
     wanted = {
         "username": user,
         "password": read_password(password_stdin, password_env),
@@ -59,6 +60,7 @@ def login(
         if refused.error != "mfa_required" or otp:
             raise
         answer = post(f"{base}/login", form | {"otp": prompt("code")})
+    _end_kept(tokens)
     _keep(tokens, base, user, answer, show, store)
 
 
@@ -74,12 +76,37 @@ def refresh(tokens: Path | None, show: bool) -> None:
 
 @click.command()
 @tokens_option
-def logout(tokens: Path | None) -> None:
+@click.option("--forget", "only_forget", is_flag=True, help="Only remove the tokens, as where the service is gone.")
+def logout(tokens: Path | None, only_forget: bool) -> None:
     """End the session that `jwt login` began, and forget its tokens."""
+    if only_forget:
+        forget(tokens)
+        note("No tokens are kept any more. At its service the session lives on until it ends.")
+        return
     kept = kept_in(tokens)
-    post(f"{kept.url}/logout", {"refresh_token": kept.refresh_token})
+    try:
+        _end(kept)
+    except Stop as stop:
+        raise Stop(f"{stop}; jwt logout --forget only removes the tokens", stop.code) from None
     forget(tokens)
     note("Logged out.")
+
+
+def _end(kept: Kept) -> None:
+    post(f"{kept.url}/logout", {"refresh_token": kept.refresh_token})
+
+
+def _end_kept(tokens: Path | None) -> None:
+    """End the session whose tokens a new one's replace. Where that fails the new one is kept all the same."""
+    try:
+        kept = kept_in(tokens)
+    except Stop:
+        return
+    try:
+        _end(kept)
+        note(f"The session of {kept.user} at {kept.url} that was kept is ended.")
+    except Stop as stop:
+        note(f"The session of {kept.user} at {kept.url} that was kept lives on: {stop}", color="yellow")
 
 
 def _keep(

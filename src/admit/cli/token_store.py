@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -62,20 +63,28 @@ def place(given: Path | None) -> Path:
     return given or base / "admit" / "tokens.json"
 
 
+def ready(given: Path | None, store: str | None) -> None:
+    """Raises Stop where a session could not be kept: to be asked before one is begun, and lost."""
+    path, ring = place(given), _ring(given, store)
+    if ring is not None:
+        _asked(ring.get_password, _SERVICE, str(path.absolute()))
+    _make_folder(path)
+    try:
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
 def keep(given: Path | None, kept: Kept, store: str | None = None) -> str:
     """Keep a session, and say where. Raises Stop where that cannot be. store: None goes on as before, or chooses."""
-    path = place(given)
-    if store is None:
-        store = "file" if given else _store_of(path)
-    ring = _keyring() if store != "file" else None
-    if store == "keyring" and ring is None:
-        raise Stop("there is no keyring here: pip install 'admit[keyring]', or --store file")
+    path, ring = place(given), _ring(given, store)
     members: dict[str, Any] = asdict(kept)
     if ring is not None:
         secrets = json.dumps({name: members.pop(name) for name in _SECRETS})
         _asked(ring.set_password, _SERVICE, str(path.absolute()), secrets)
         members["keyring"] = True
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(path)
     write_file(str(path), json.dumps(members).encode(), force=True)
     return "the keyring" if ring is not None else str(path)
 
@@ -125,6 +134,27 @@ def forget(given: Path | None) -> None:
     if ring is not None:
         _asked(ring.delete_password, _SERVICE, str(path.absolute()))
     path.unlink(missing_ok=True)
+
+
+def _ring(given: Path | None, store: str | None) -> KeyringBackend | None:
+    """The keyring to keep tokens in; None for a file. Raises Stop where one is asked for that is not there."""
+    if store is None:
+        store = "file" if given else _store_of(place(given))
+    ring = _keyring() if store != "file" else None
+    if store == "keyring" and ring is None:
+        raise Stop("there is no keyring here: pip install 'admit[keyring]', or --store file")
+    return ring
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> Stop:
+    return Stop(f"the tokens cannot be kept in {path}: {error.strerror}; --tokens FILE names another place")
 
 
 def _store_of(path: Path) -> str | None:
