@@ -65,6 +65,8 @@ def lint(
 
     With --scan every token of a file or log is looked at. No token and no secret is ever written.
     """
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json and --format {form} are two forms: say one of them.")
     if rules:
         click.echo(catalog(), nl=False)
         return Exit.OK

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from admit import __version__
 from admit.tokens.inspect import RULES
@@ -53,8 +55,14 @@ def sarif(results: Iterable[tuple[Found, Finding]]) -> dict[str, Any]:
     }
 
 
+def _uri(source: str) -> str:
+    """A file's name as SARIF 2.1.0 3.4.3 has it: relative where the name is (RFC 3986 4.2), else file://."""
+    path = Path(source)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+
+
 def _location(found: Found) -> dict[str, Any]:
-    place: dict[str, Any] = {"artifactLocation": {"uri": found.source.replace(" ", "%20")}}
+    place: dict[str, Any] = {"artifactLocation": {"uri": _uri(found.source)}}
     if found.line:
         place["region"] = {"startLine": found.line, "startColumn": found.column}
     return place
