@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+from binascii import a2b_base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -37,6 +38,7 @@ class KeyOptions:
     secret_file: str | None = None
     secret_env: str | None = None
     secret_prompt: bool = False
+    secret_base64: bool = False
     password_file: str | None = None
     use: Use = "sig"
 
@@ -50,6 +52,8 @@ class KeyOptions:
         secret = read_secret(self.secret_file, self.secret_env, self.secret_prompt, "secret")
         if secret is None and not self.files:
             raise Stop("no key: give --key FILE, --secret-file, --secret-env or --secret-prompt")
+        if self.secret_base64:
+            secret = _from_base64(secret)
         kid = kid if len(self.files) + (secret is not None) == 1 else None
         keys = [key for file in self.files for key in read_keys(file, self.alg, self.password_file, kid, self.use)]
         if secret is not None:
@@ -100,6 +104,7 @@ class NamedKeys:
         return Key.from_jwk(members, alg=self.alg)
 
 
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _FROM_STDIN: Final = ("files", "secret_file", "password_file", "token", "logs", "raw", "claims")
 _READERS: Final = {"PEM": (Key.from_pem, pem.read), "DER": (Key.from_der, pem.read_der)}
 _OPENSSH: Final = (b"-----BEGIN OPENSSH", b"ssh-", b"ecdsa-sha2-")
@@ -147,6 +152,9 @@ def key_options(use: Use) -> Callable[[F], F]:
                 click.option("--secret-file", metavar="FILE", type=FILE, help=f"{_SECRETS[use]}, in a file."),
                 click.option("--secret-env", metavar="NAME", help="A shared secret, in an environment variable."),
                 click.option("--secret-prompt", is_flag=True, help="Ask for the shared secret at the terminal."),
+                click.option(
+                    "--secret-base64", is_flag=True, help="The shared secret is written in base64 or base64url."
+                ),
                 password_option,
             )
         ):
@@ -157,6 +165,17 @@ def key_options(use: Use) -> Callable[[F], F]:
 
 
 _OPTIONS: Final = tuple(field.name for field in dataclasses.fields(KeyOptions) if field.name != "use")
+
+
+def _from_base64(text: bytes | None) -> bytes:
+    """The bytes that some services show as base64, in either alphabet, with its padding or not."""
+    if text is None:
+        raise Stop("--secret-base64 says how a secret is written, and none is given")
+    try:
+        bare = text.translate(_STANDARD).strip().rstrip(b"=")
+        return a2b_base64(bare + b"=" * (-len(bare) % 4), strict_mode=True)
+    except ValueError:  # whose message is no more than this
+        raise Stop("the secret is not base64") from None
 
 
 def _asked_of_stdin(given: dict[str, Any]) -> int:
