@@ -34,7 +34,18 @@ def shell(name: str, home: Path) -> Iterator[Typist]:
     pid, terminal = pty.fork()
     if pid == 0:  # the child: only exec, since the parent may have threads
         os.chdir(home)
-        os.execve(found, arguments, {"PATH": path, "TERM": "dumb", "HOME": str(home), "PS1": "@ ", "LANG": "C.UTF-8"})
+        os.execve(
+            found,
+            arguments,
+            {
+                "PATH": path,
+                "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+                "TERM": "dumb",
+                "HOME": str(home),
+                "PS1": "@ ",
+                "LANG": "C.UTF-8",
+            },
+        )
 
     def typed(text: str, until: str) -> str:
         os.write(terminal, text.encode())
@@ -83,6 +94,22 @@ def test_the_tab_key_completes_the_names_of_files(name: str, tmp_path: Path) -> 
         typed("\x15jwt decode @fol\t", r"jwt decode @fol\W*der/")  # a bell in between
         typed("\x15jwt sign --claims @ord\t", r"jwt sign --claims @orders\.jwk ")
         typed("\x15jwt decode @\t\t", r"(?s)folder.*orders\.jwk")
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_the_tab_key_completes_pages_and_rules(name: str, tmp_path: Path) -> None:
+    with shell(name, tmp_path) as typed:
+        typed("jwt man intro\t", r"jwt man introspect ")
+        typed("\x15jwt lint --ignore jti\t", r"jwt lint --ignore jti-missing ")
+
+
+def test_bash_completes_what_stands_after_an_equals_sign(tmp_path: Path) -> None:
+    (tmp_path / "k").mkdir()
+    (tmp_path / "k" / "ES256.jwk").write_text("x")
+    with shell("bash", tmp_path) as typed:
+        typed("jwt lint --fail-on=nev\t", r"jwt lint --fail-on=never")
+        typed("\x15jwt verify --key=k/ES2\t", r"jwt verify --key=k/ES256\.jwk")
+        typed("\x15jwt sign --kind=\t\t", r"(?s)access.*plain|plain.*access")
 
 
 def test_a_shell_that_is_not_known_is_refused(tmp_path: Path) -> None:

@@ -36,7 +36,14 @@ _AT_ONCE: Final = 20_000  # guesses between two steps of the progress bar
 @scan_option("Look at every token in a file or log; - is stdin.")
 @click.option("--wordlist", metavar="FILE", type=FILE, help="Also try each line of this file as the HMAC secret.")
 @click.option("--no-guess", is_flag=True, help="Do not try common secrets.")
-@click.option("--ignore", "ignored", multiple=True, metavar="RULE", help="Leave a rule out; may be repeated.")
+@click.option(
+    "--ignore",
+    "ignored",
+    multiple=True,
+    metavar="RULE",
+    help="Leave a rule out; may be repeated.",
+    shell_complete=lambda _ctx, _param, begun: sorted(each for each in _IDS if each.startswith(begun)),
+)
 @click.option(
     "--fail-on",
     type=click.Choice([*SEVERITIES, "never"]),

@@ -17,8 +17,13 @@ from admit.cli.roff import plain
 _PAGES: Final = files("admit.cli") / "pages"
 
 
+def _beginning(begun: str) -> list[str]:
+    names = (each.name.removesuffix(".1").removeprefix("jwt-") for each in _PAGES.iterdir() if each.name.endswith(".1"))
+    return sorted(name for name in names if name.startswith(begun))
+
+
 @click.command()
-@click.argument("page", required=False)
+@click.argument("page", required=False, shell_complete=lambda _ctx, _param, begun: _beginning(begun))
 @click.option("--path", is_flag=True, help="Print where the page lies instead.")
 def man(page: str | None, path: bool) -> None:
     """Show the manual: jwt(1), or the page of one command.
