@@ -128,10 +128,10 @@ def test_a_reader_that_went_away_ends_it_quietly(token: str) -> None:
 
 
 def test_closed_standard_streams_do_not_make_a_traceback(token: str) -> None:
-    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+    for closed, code in (("<&-", 0), (">&-", 1), ("2>&-", 0), ("<&- >&- 2>&-", 1)):  # an answer that is lost is no 0
         run = subprocess.run(["sh", "-c", f'"$0" decode "$1" {closed}', JWT, token], capture_output=True, timeout=60)
         assert b"Traceback" not in run.stderr
-        assert run.returncode in (0, 1)
+        assert run.returncode == code
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-16"])

@@ -27,7 +27,7 @@ EXTRAS: Final = {
     "psycopg": "postgres",
 }
 
-_OUTPUT_FAILED: Final = frozenset((errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO))
+_OUTPUT_FAILED: Final = frozenset((errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF))
 
 
 def main() -> NoReturn:
@@ -41,7 +41,8 @@ def run(arguments: list[str], name: str = "jwt") -> int:
     for number, name_of_stream in enumerate(("stdin", "stdout", "stderr")):
         stream = getattr(sys, name_of_stream)
         if stream is None:  # closed by whoever started us: its number must not become that of a file we write
-            setattr(sys, name_of_stream, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
+            opened = os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)  # to lose an answer is to fail
+            setattr(sys, name_of_stream, open(opened, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure") and number:  # a token can hold what this terminal's encoding cannot say
             stream.reconfigure(errors="backslashreplace")
     try:

@@ -90,7 +90,7 @@ def serve(config: Path | None, print_config: bool, **flags: Any) -> None:
         try:
             click.echo(people if sys.stdout.isatty() else json.dumps(where))
             sys.stdout.flush()
-        except BrokenPipeError:  # nobody reads where; it serves all the same
+        except OSError:  # nobody reads where; it serves all the same
             abandon_output()
 
     try:
