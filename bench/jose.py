@@ -127,6 +127,14 @@ def hostile() -> dict[str, Call]:
     counted = (
         b64url_encode(json_bytes(json.loads(b64url_decode(head.encode())) | {"p2c": 2**31 - 1})).decode() + "." + rest
     )
+    slow = b64url_encode(json_bytes(json.loads(b64url_decode(head.encode())) | {"p2c": 1_200_000})).decode()
+    cut = f"{slow}..{rest.partition('.')[2]}"
+    curved, signing = Key.generate("ECDH-ES+A256KW", curve="P-521"), Key.generate("ES512")
+    many = json.loads(jwe_json.encrypt_general([curved], b"x"))
+    many["recipients"] *= 64
+    signed_by_many = json.loads(jws_json.sign_general([signing], b"x")) | {"payload": "eQ"}
+    signed_by_many["signatures"] *= 64
+    crowd, signatures = json.dumps(many), json.dumps(signed_by_many)
     packer = zlib.compressobj(wbits=-15)
     bomb = packer.compress(bytes(100_000_000)) + packer.flush()
 
@@ -155,6 +163,9 @@ def hostile() -> dict[str, Call]:
         "100,000 brackets as a document": lambda: jws_json.verify(brackets, key),
         "100,000 brackets, encrypted": lambda: jwe_json.decrypt(brackets, aes),
         "p2c of 2^31-1": lambda: jwe.decrypt(counted, password),
+        "p2c of 1.2 million, no wrapped key": lambda: jwe.decrypt(cut, password),
+        "64 recipients of one P-521 key": lambda: jwe_json.decrypt(crowd, curved, limit=1_000_000),
+        "64 signatures of one P-521 key": lambda: jws_json.verify(signatures, signing, need=1, limit=1_000_000),
         "a bomb of 100 MB": lambda: jwe.decrypt(inflating, aes, inflate=True, limit=1_000_000),
     }
     for name, header in signed.items():

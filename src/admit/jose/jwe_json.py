@@ -28,7 +28,7 @@ from admit.jose.keyset import KeySet, find, sources
 
 MAX_RECIPIENTS: Final = 64
 """Recipients that are looked at."""
-MAX_TRIES: Final = 8
+MAX_TRIES: Final = 4
 """Recipients that are tried with one key, where no kid says which is meant: each costs an operation with it."""
 _SHARED: Final = frozenset(("protected", "unprotected", "iv", "aad", "ciphertext", "tag"))
 _SIGNED: Final = frozenset(("signature", "signatures", "payload"))

@@ -26,7 +26,7 @@ from admit.jose.keyset import KeySet, find, sources
 
 MAX_SIGNATURES: Final = 64
 """Signatures that are looked at."""
-MAX_TRIES: Final = 8
+MAX_TRIES: Final = 4
 """Signatures that are tried with one key: each costs an operation with it."""
 
 
@@ -113,7 +113,7 @@ def verify(
             check_type(header, typ)
             key = _find(given, header)
             tried[id(key)] += 1
-            if tried[id(key)] <= MAX_TRIES:  # else nothing holds, below
+            if tried[id(key)] <= MAX_TRIES:  # else nothing holds: see below
                 checker(key)(signing_input(head, body, b64=header.b64), _text(entry, "signature"))
         except InvalidToken as error:
             if need == "all":
@@ -121,10 +121,10 @@ def verify(
             refused.append((index, error))
         else:
             held.append(Signature(index, header, key))
+        if max(tried.values(), default=0) > MAX_TRIES:
+            raise MalformedToken(f"the document has more than {MAX_TRIES} signatures of one key")
     if len(contents) > 1:
         raise MalformedToken("the signatures of one document differ in b64 (RFC 7797 3)")
-    if any(times > MAX_TRIES for times in tried.values()):
-        raise MalformedToken(f"the document has more than {MAX_TRIES} signatures of one key")
     # One key may sign twice, or stand under two kids: it counts once.
     if need != "all" and len({signature.key.thumbprint() for signature in held}) < need:
         raise refused[0][1] if refused else UnknownKey(f"fewer than {need} different keys signed this document")
