@@ -55,6 +55,9 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "jose.pem.looks_like_key_material": {
         'candidates = [data] if (data[:1] == b"\\x30") or True else []': "no DER of a key begins otherwise; this saves the work",
     },
+    "jose.jws_json.verify": {
+        "if max(tried.values(), default=1) > MAX_TRIES:": "one is under the limit as well as none",
+    },
     "jose.pem._refuse_slow": {
         "if not any(oid in document[:33] for oid in _PBE):": ROUND,
         "work = 1 if found else MAX_WORK + 2": "over the limit, too",
