@@ -103,6 +103,16 @@ def json_object(data: bytes) -> dict[str, Any]:
     return value
 
 
+def json_document(document: str | bytes, limit: int, what: str) -> dict[str, Any]:
+    """The members of a JWS or JWE in JSON of at most `limit` bytes or characters. Raises MalformedToken."""
+    must_be_bytes_allowed(limit, "limit")
+    if type(document) is not str and type(document) is not bytes:
+        raise MalformedToken(f"a {what} in JSON is text, not {type(document).__name__}")
+    if len(document) > limit:
+        raise MalformedToken(f"the document has {len(document)} characters, at most {limit} are read")
+    return json_object(document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document)
+
+
 def _decoded(data: bytes) -> object:
     """What `data` says, or an ellipsis where it is not JSON: an error raised in the handler would carry the input along."""
     try:

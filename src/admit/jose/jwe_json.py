@@ -15,8 +15,7 @@ from admit.jose.encoding import (
     MAX_TOKEN,
     b64url_decode,
     b64url_encode,
-    json_object,
-    must_be_bytes_allowed,
+    json_document,
     octets,
     written,
 )
@@ -227,12 +226,7 @@ def _joined(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
 
 def _read(document: str | bytes, limit: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The members that recipients share, and each one's own; a document that could be read as two forms is refused."""
-    must_be_bytes_allowed(limit, "limit")
-    if type(document) is not str and type(document) is not bytes:
-        raise MalformedToken(f"a JWE in JSON is text, not {type(document).__name__}")
-    if len(document) > limit:
-        raise MalformedToken(f"the document has {len(document)} characters, at most {limit} are read")
-    members = json_object(document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document)
+    members = json_document(document, limit, "JWE")
     if _SIGNED & members.keys():
         raise MalformedToken("a signed document (JWS) where an encrypted one is expected")
     if "recipients" not in members:

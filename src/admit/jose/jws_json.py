@@ -14,8 +14,7 @@ from admit.jose.encoding import (
     MAX_TOKEN,
     b64url_decode,
     b64url_encode,
-    json_object,
-    must_be_bytes_allowed,
+    json_document,
     octets,
     written,
 )
@@ -99,7 +98,7 @@ def verify(
     if need != "all" and (type(need) is not int or need < 1):
         raise ConfigurationError('need is "all", or how many different keys must have signed, from 1')
     given = sources(keys)
-    members = _document(document, limit)
+    members = json_document(document, limit, "JWS")
     entries = _entries(members)
     own = _own_payload(members, payload)
     held: list[Signature] = []
@@ -157,15 +156,6 @@ def _signed(signatory: Signatory | Key, payload: bytes, b64: bool) -> dict[str, 
     signature = one.key.sign(signing_input(head, payload, b64=b64)).decode()
     header = {"header": unprotected} if unprotected else {}
     return {"protected": head.decode(), **header, "signature": signature}
-
-
-def _document(document: str | bytes, limit: int) -> dict[str, Any]:
-    must_be_bytes_allowed(limit, "limit")
-    if type(document) is not str and type(document) is not bytes:
-        raise MalformedToken(f"a JWS in JSON is text, not {type(document).__name__}")
-    if len(document) > limit:
-        raise MalformedToken(f"the document has {len(document)} characters, at most {limit} are read")
-    return json_object(document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document)
 
 
 def _entries(members: Mapping[str, Any]) -> list[dict[str, Any]]:
