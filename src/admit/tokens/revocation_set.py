@@ -59,7 +59,7 @@ class RevocationSet:
         "_until",
     )
 
-    def __init__(self, entries: Iterable[Entry] = (), *, stale: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), *, stale: Callable[[], object] | None = None) -> None:
         """`stale` is called where `judge` is given a moment that `believe` did not name: it raises, or lets the entries judge."""
         self._map = bytearray(_MAP)
         self._others, self._subjects = RevocationTable(), RevocationTable(epochs=True)
