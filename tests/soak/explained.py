@@ -165,15 +165,7 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "self._ends = dict.fromkeys(KINDS, -2)  # the minute in which the last entry of each kind ends": SAVED,
     },
     "tokens.revocation_set.RevocationSet.judge": {
-        'if (bits := self._map[check >> 15]) and bits >> (check & 7) | 1 and self._others.holds("sid", value, check):': SAVED,
-        'if (bits := marks[check >> 15]) and bits >> (check & 7) | 1 and others.holds("jti", value, check):': SAVED,
-        'if (bits := marks[check >> 15]) and bits >> (check & 7) | 1 and others.holds("client", value, check):': SAVED,
-        "if (bits := marks[check >> 15]) or bits >> (check & 7) & 1:": SAVED,
-        "if (bits := marks[check >> 15]) and bits >> (check & 7) | 1:": SAVED,
         'without force_setattr(claims, "_passed", passed)': SAVED,
-    },
-    "tokens.revocation_set.RevocationSet.cuts_off_key": {
-        'return bool(self._map[check >> 15] >> (check & 7) | 1) and self._others.holds("kid", kid, check)': SAVED,
     },
     "tokens.revocation_set.RevocationSet.purge": {
         "later = minute - _SPAN if minute >= 2 * _SPAN else 0": "minutes are counted anew a minute sooner",

@@ -93,14 +93,14 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "origin": ("test_cookies",),
     "presented": ("test_presented", "test_cookies"),
     "revocation": ("test_revocation", "test_revocation_set"),
-    "revocation_set": ("test_revocation_set", "test_revocation"),
+    "revocation_set": ("test_revocation_set", "test_revocation", "test_glance"),
     "revocation_table": ("test_revocation_set", "test_revocation"),
     "status_list": ("test_status_list",),
 }
 """For each module; one of tokens that is not named has all of `TOKENS`, its own file first."""
 TOKENS: Final = (
     *("test_batch", "test_builder", "test_cache", "test_kinds", "test_nested", "test_presets", "test_several"),
-    *("test_signer", "test_verdict", "test_verifier"),
+    *("test_signer", "test_verdict", "test_verifier", "test_glance"),
 )
 
 

@@ -2,8 +2,8 @@
 
 A verifier looks into it for every token, and many processes of a host hold one, so both its time and its size matter. An entry is
 one 64-bit number: a checksum of 32 bits, 16 of its hash, and the minute in which it ends; 100,000 take 0.8 MB. In front of the
-tables lies a map of a million bits, one set for each entry by its checksum: most honest tokens need no further look, and only one
-in 40,000 is hashed.
+tables lies a map of a million bits, two of one byte set for each entry by its checksum: most honest tokens need no further look,
+and only one in 40,000 is hashed.
 
 Two values with the same 48 bits are taken for one. Where 100,000 entries are in force, that refuses one honest session in
 2,800 million (or token) until the entry ends; it never lets one pass.
@@ -12,7 +12,7 @@ Two values with the same 48 bits are taken for one. Where 100,000 entries are in
 from __future__ import annotations
 
 from itertools import islice
-from sys import float_info
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, final
 from zlib import crc32
 
@@ -29,9 +29,15 @@ if TYPE_CHECKING:
     from admit.tokens.claims import Claims
 
 _MAP: Final = 1 << 17  # bytes
+PAIRS: Final = (*(1 << one | 1 << other for one in range(8) for other in range(one)), 3, 5, 6, 9)
+"""The two bits of a byte that a checksum marks, by its last five bits."""
 _AT_ONCE: Final = 100  # entries of a page: a merge takes time, and what is to be merged memory
 _SPAN: Final = 1 << 14  # minutes, 11 days: what is called minute 0 is at least one span back, and at most two
 _JTI, _SID, _SUB, _CLIENT, _KID = (SEEDS[kind] for kind in KINDS)
+
+Glance = tuple[float, float, bytearray]
+"""What shows that most sessions go on: since and until when, in seconds since 1970, and the map of bits."""
+NO_GLANCE: Final[Glance] = inf, -inf, bytearray()
 
 
 @final
@@ -52,66 +58,72 @@ class RevocationSet:
         "_others",
         "_passed",
         "_sids",
-        "_since",
         "_stale",
         "_subjects",
         "_subs",
-        "_until",
+        "_window",
+        "glance",
     )
 
     def __init__(self, entries: Iterable[Entry] = (), *, stale: Callable[[], object] | None = None) -> None:
-        """`stale` is called where `judge` is given a moment that `believe` did not name: it raises, or lets the entries judge."""
+        """`stale` is called where `judge` is given a moment that `believe` did not name: it raises, or lets the entries judge.
+
+        Without one, nobody watches how old they are, and they judge at any time.
+        """
         self._map = bytearray(_MAP)
         self._others, self._subjects = RevocationTable(), RevocationTable(epochs=True)
         self._ends = dict.fromkeys(KINDS, -1)  # the minute in which the last entry of each kind ends
         self._begin: int | None = None  # the minute that is called 0 in the tables, since 1970
-        self._stale = stale
-        self.believe(float("-inf"), -float_info.max)  # no moment that a clock can tell
+        self._stale = stale or (lambda: None)
+        self._window = (inf, -inf) if stale else (-inf, inf)
+        self.glance = NO_GLANCE
+        """For a verifier that looks for itself: a token passes whose session the map does not mark, in that time."""
         self.apply(entries)
 
     def believe(self, since: float, until: float) -> None:
         """Until when, in seconds since 1970, tokens may be judged without a look at how old the entries are."""
-        self._until, self._since = until, since  # in this order: another thread's `check` finds `since` in between
-
-    def check(self, claims: Claims[Any], /) -> None:
-        """Raise RevokedToken where the token, its session, subject, client or key was cut off, however old the entries are."""
-        self.judge(claims, self._since, False)
+        self._window = since, until
+        self._show()
 
     def judge(self, claims: Claims[Any], now: float, kept: bool, /) -> None:
         """`check`, and how old the entries are, by `now`. Kept claims that passed these very entries are not looked at again."""
-        # Every token comes along here, and most are in no table: so it is all in one call, and the look into the map is
-        # written out for each kind. Strict JSON has no lone surrogates, hence `encode` does not fail.
-        if not self._since <= now < self._until and self._stale is not None:
+        since, until = self._window
+        if not since <= now < until:
             self._stale()
-        if kept:
-            # `passed` is taken before the entries are looked at, and replaced after they change: another thread's entry
-            # is never missed.
-            passed = self._passed
-            if getattr(claims, "_passed", None) is not passed:
-                self.check(claims)
-                force_setattr(claims, "_passed", passed)
+        # `passed` is taken before the entries are looked at, and replaced after they change: another thread's entry is never
+        # missed.
+        passed = self._passed
+        if kept and getattr(claims, "_passed", None) is passed:
             return
-        if self._sids and (value := claims.registered.sid):
+        self.check(claims)
+        if kept:
+            force_setattr(claims, "_passed", passed)
+
+    def check(self, claims: Claims[Any], /) -> None:
+        """Raise RevokedToken where the token, its session, subject, client or key was cut off, however old the entries are."""
+        # Most tokens are in no table: so the look into the map is written out for each kind. Strict JSON has no lone surrogates,
+        # hence `encode` does not fail.
+        registered, marks, others = claims.registered, self._map, self._others
+        if self._sids and (value := registered.sid):
             check = crc32(value.encode(), _SID)
-            if (bits := self._map[check >> 15]) and bits >> (check & 7) & 1 and self._others.holds("sid", value, check):
+            if marks[check >> 15] & (two := PAIRS[check & 31]) == two and others.holds("sid", value, check):
                 raise RevokedToken("the token's session has ended")
         if not self._further:  # than sessions, the usual case
             return
-        registered, marks, others = claims.registered, self._map, self._others
         if self._jtis and (value := registered.jti):
             check = crc32(value.encode(), _JTI)
-            if (bits := marks[check >> 15]) and bits >> (check & 7) & 1 and others.holds("jti", value, check):
+            if marks[check >> 15] & (two := PAIRS[check & 31]) == two and others.holds("jti", value, check):
                 raise RevokedToken("this token was revoked")
         if self._subs and (value := registered.sub):
             check = crc32(value.encode(), _SUB)
-            if (bits := marks[check >> 15]) and bits >> (check & 7) & 1:
+            if marks[check >> 15] & (two := PAIRS[check & 31]) == two:
                 below = self._subjects.epoch("sub", value, check)
                 # A token of that subject without an epoch cannot show that it came after the cut.
                 if below is not None and (claims.epoch is None or claims.epoch < below or below == MOST_EPOCH):
                     raise RevokedToken("the token's subject was cut off after it was issued")
         if self._clients and (value := registered.client_id):
             check = crc32(value.encode(), _CLIENT)
-            if (bits := marks[check >> 15]) and bits >> (check & 7) & 1 and others.holds("client", value, check):
+            if marks[check >> 15] & (two := PAIRS[check & 31]) == two and others.holds("client", value, check):
                 raise RevokedToken("the token's client was cut off")
         if self._kids and self.cuts_off_key(claims.kid):
             raise RevokedToken("the key that signed the token was revoked")
@@ -119,7 +131,8 @@ class RevocationSet:
     def cuts_off_key(self, kid: str) -> bool:
         """Whether the key of that kid was cut off."""
         check = crc32(kid.encode("utf-8", "surrogatepass"), _KID)
-        return bool(self._map[check >> 15] >> (check & 7) & 1) and self._others.holds("kid", kid, check)
+        two = PAIRS[check & 31]
+        return self._map[check >> 15] & two == two and self._others.holds("kid", kid, check)
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Add entries; the later expiry and the higher epoch win."""
@@ -142,7 +155,7 @@ class RevocationSet:
             marks = bytearray(_MAP)
             for table in (self._others, self._subjects):
                 for check in table.checksums():
-                    marks[check >> 15] |= 1 << (check & 7)
+                    marks[check >> 15] |= PAIRS[check & 31]
             self._map[:] = marks  # in one step: no reader sees a mark missing
         for kind, ends in self._ends.items():
             self._ends[kind] = -1 if ends < minute else ends - later if ends < NEVER else NEVER
@@ -156,7 +169,7 @@ class RevocationSet:
                 held = subjects if entry.kind == "sub" else others
                 held.append((hashed, minute, min(entry.epoch or 0, MOST_EPOCH)))
                 check = int.from_bytes(hashed[:4])
-                self._map[check >> 15] |= 1 << (check & 7)
+                self._map[check >> 15] |= PAIRS[check & 31]
                 self._ends[entry.kind] = max(self._ends[entry.kind], minute)
         finally:
             self._others.add(others)
@@ -174,6 +187,13 @@ class RevocationSet:
         """Let `check` look for the kinds of which there are entries."""
         self._jtis, self._sids, self._subs, self._clients, self._kids = (self._ends[kind] >= 0 for kind in KINDS)
         self._further = self._jtis or self._subs or self._clients or self._kids
+        self._show()
+
+    def _show(self) -> None:
+        """Let verifiers look for themselves, while there are entries of sessions alone."""
+        self.glance = NO_GLANCE if self._further else (*self._window, self._map)
+        if self._further:  # by another thread's entry, since the line above
+            self.glance = NO_GLANCE
 
     def __len__(self) -> int:
         return len(self._others) + len(self._subjects)

@@ -1,0 +1,221 @@
+"""What a verifier sees for itself in a set of revocations, and when it has to ask."""
+
+from __future__ import annotations
+
+import random
+import string
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from admit import Key, KeySet, Signer, Verifier
+from admit.clock import random_id
+from admit.errors import RevocationsUnavailable, RevokedToken
+from admit.tokens.revocation import KINDS, Entry, EntryKind
+from admit.tokens.revocation_set import NO_GLANCE, PAIRS, RevocationSet
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+
+KEY = Key.generate("HS256")
+SIGNER = Signer(KEY, issuer="https://auth.example", audience="orders")
+VALUES: dict[EntryKind, str] = {"jti": "j1", "sid": "s1", "sub": "alice", "client": "web", "kid": KEY.kid}
+
+
+def verifier(revocations: Any, **settings: Any) -> Verifier[None]:
+    return Verifier(
+        KeySet([KEY]), issuer="https://auth.example", audience="orders", revocations=revocations, **settings
+    )
+
+
+def token(sid: str | None = "s1", **changes: Any) -> str:
+    named = {"sub": "alice", "client_id": "web", "jti": "j1"} | changes
+    return SIGNER.sign(**named, claims={} if sid is None else {"sid": sid})
+
+
+def entry(kind: EntryKind, value: str, exp: int | None = None) -> Entry:
+    return Entry.of(kind, value, seq=1, exp=exp, epoch=1 if kind == "sub" else None)
+
+
+class Asked:
+    """A set that counts how often anyone asks for its judgement."""
+
+    def __init__(self, *entries: Entry) -> None:
+        self.looks = 0
+        self.cut = RevocationSet(entries, stale=self._look)
+        self.judge, self.check = self.cut.judge, self.cut.check
+
+    def _look(self) -> None:
+        self.looks += 1
+
+
+def until_now(cut: RevocationSet, seconds: float = 100.0) -> None:
+    cut.believe(time.time() - 100, time.time() + seconds)
+
+
+@pytest.mark.parametrize("further", KINDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_token_is_refused_for_what_was_cut_off_of_any_kind_beside_any_other(
+    kind: EntryKind, further: EntryKind
+) -> None:
+    cut = RevocationSet([entry(further, "other")])
+    subject, subjects_token = verifier(cut), token()
+    assert subject.verify(subjects_token).sid == "s1"
+    cut.apply([entry(kind, VALUES[kind])])
+    with pytest.raises(RevokedToken):
+        subject.verify(subjects_token)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sid"])
+def test_a_token_of_no_session_is_refused_for_all_else(kind: EntryKind) -> None:
+    cut = RevocationSet([entry("sid", "other")])
+    verifier(cut).verify(token(None))
+    cut.apply([entry(kind, VALUES[kind])])
+    with pytest.raises(RevokedToken):
+        verifier(cut).verify(token(None))
+
+
+def test_while_the_entries_are_believed_nobody_asks_how_old_they_are() -> None:
+    asked = Asked(entry("sid", "other"))
+    subject = verifier(asked)
+    for looks in (1, 2):  # never believed yet
+        subject.verify(token())
+        assert asked.looks == looks
+    until_now(asked.cut)
+    for sid in ("s1", None):
+        subject.verify(token(sid))
+    assert asked.looks == 2
+    for since, until in ((-200, -0.1), (100, 200)):
+        asked.cut.believe(time.time() + since, time.time() + until)
+        looks = asked.looks
+        subject.verify(token())
+        assert asked.looks == looks + 1
+
+
+def test_what_is_too_old_to_be_believed_refuses_at_a_glance_and_without() -> None:
+    def fail() -> None:
+        raise RevocationsUnavailable("too old")
+
+    for entries in ([], [entry("sid", "other")], [entry("jti", "other")]):
+        cut = RevocationSet(entries, stale=fail)
+        with pytest.raises(RevocationsUnavailable):
+            verifier(cut).verify(token())
+        until_now(cut)
+        verifier(cut).verify(token())
+        until_now(cut, -1)
+        with pytest.raises(RevocationsUnavailable):
+            verifier(cut).verify(token())
+
+
+def test_a_clock_of_the_verifiers_own_is_not_what_entries_are_believed_by() -> None:
+    asked, began = Asked(), time.time()
+    asked.cut.believe(began - 1, began + 1e-3)
+    time.sleep(0.01)
+    verifier(asked, clock=lambda: began).verify(token())
+    assert asked.looks == 1
+
+
+def test_a_judge_of_ones_own_is_asked_although_a_set_stands_behind_it() -> None:
+    class Stricter:
+        def __init__(self) -> None:
+            self.cut = RevocationSet()
+            self.check = self.cut.check
+
+        def judge(self, *_: object) -> None:
+            raise RevokedToken("nobody passes")
+
+    with pytest.raises(RevokedToken):
+        verifier(Stricter()).verify(token())
+
+
+def test_a_mark_alone_refuses_nobody_and_hides_nobody() -> None:
+    cut = RevocationSet([entry("sid", "s1")])
+    cut._map[:] = b"\xff" * len(cut._map)
+    subject = verifier(cut)
+    with pytest.raises(RevokedToken):
+        subject.verify(token())
+    for _ in range(20):
+        subject.verify(token(random_id()))
+
+
+def test_most_sessions_pass_at_a_glance_however_many_have_ended() -> None:
+    assert len(PAIRS) == 32
+    assert {pair.bit_count() for pair in PAIRS} == {2}
+    assert len(set(PAIRS)) == 28
+    cut = RevocationSet(entry("sid", random_id()) for _ in range(20_000))
+    subject, tokens, looks = verifier(cut), [token(random_id()) for _ in range(2000)], 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal looks
+        looks += event == "call" and frame.f_code is RevocationSet.check.__code__
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        for each in tokens:
+            subject.verify(each)
+    finally:
+        sys.setprofile(before)
+    assert 0 < looks < len(tokens) * 0.02  # 0.7 % are to be expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sets_of_sessions_alone_show_themselves(kind: EntryKind) -> None:
+    cut = RevocationSet([entry("sid", "other")])
+    assert cut.glance != NO_GLANCE
+    cut.apply([entry(kind, "other", exp=1_900_000_000)])
+    assert (cut.glance == NO_GLANCE) is (kind != "sid")
+    until_now(cut)
+    assert (cut.glance == NO_GLANCE) is (kind != "sid")
+    cut.purge(1_900_000_000 + 600)
+    assert cut.glance != NO_GLANCE
+
+
+def test_wherever_another_threads_entry_comes_in_between_no_glance_is_left() -> None:
+    step = 0
+    while True:
+        cut = RevocationSet([entry("sid", "other")])
+        later = partial(cut.apply, [entry("jti", "j1")])
+        if not at_step(step, RevocationSet._show.__code__, partial(until_now, cut), later):
+            break
+        assert cut.glance == NO_GLANCE, step
+        with pytest.raises(RevokedToken):
+            verifier(cut).verify(token())
+        step += 1
+    assert step > 10
+
+
+def at_step(step: int, code: CodeType, act: Any, between: Any) -> bool:
+    """Do something, and something else just before that bytecode of a function that the first calls. Whether it came to it."""
+    left, came = step, False
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        nonlocal left, came
+        if frame.f_code is not code or came:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left < 0:
+                came = True
+                between()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return came
+
+
+def test_ids_of_every_length_are_found() -> None:
+    drawn = random.Random(7)
+    ids = ["".join(drawn.choices(string.printable, k=length)) for length in range(1, 80)] + ["ÿ", "語" * 9]
+    for sid in ids:
+        with pytest.raises(RevokedToken):
+            verifier(RevocationSet([entry("sid", sid)])).verify(token(sid))
