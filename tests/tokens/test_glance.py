@@ -150,7 +150,7 @@ def test_most_sessions_pass_at_a_glance_however_many_have_ended() -> None:
 
     def count(frame: FrameType, event: str, _: object) -> None:
         nonlocal looks
-        looks += event == "call" and frame.f_code.co_name == "judge"
+        looks += event == "call" and "judge" in frame.f_code.co_name
 
     before = sys.getprofile()
     sys.setprofile(count)
