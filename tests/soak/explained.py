@@ -16,7 +16,6 @@ SPEED: Final = (
 SAVED: Final = "marks that save looking into the tables, which decide"
 MEMORY: Final = "twice the memory, which a test measures that is left out here"
 UNUSED: Final = "where there are no epochs, nobody looks at this number"
-MARKED: Final = "claims without a mark of these very entries are looked up in any case; with one they passed already"
 
 EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "jose.agreement._party": {
@@ -161,7 +160,7 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "found = unpacker.decompress(data, limit + 2)": "one byte more is inflated, and refused as well",
     },
     "tokens.revocation_set.RevocationSet.__init__": {
-        "self._ends = dict.fromkeys(KINDS, +1)  # the minute in which the last entry of each kind ends": SAVED,
+        "self._window = (inf, +inf) if stale else (-inf, inf)": "no moment comes after its beginning",
         "self._ends = dict.fromkeys(KINDS, -2)  # the minute in which the last entry of each kind ends": SAVED,
     },
     "tokens.revocation_set.RevocationSet.judge": {
@@ -169,10 +168,7 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     },
     "tokens.revocation_set.RevocationSet.purge": {
         "later = minute - _SPAN if minute >= 2 * _SPAN else 0": "minutes are counted anew a minute sooner",
-        "without self._look_for()": SAVED,
         "if self._others.purge(minute, later) - self._subjects.purge(minute, later):": SAVED,
-        "self._ends[kind] = -1 if (ends < minute) and False else ends - later if ends < NEVER else NEVER": SAVED,
-        "self._ends[kind] = +1 if ends < minute else ends - later if ends < NEVER else NEVER": SAVED,
         "self._ends[kind] = -2 if ends < minute else ends - later if ends < NEVER else NEVER": SAVED,
         "self._ends[kind] = -1 if ends < minute else ends - later if (ends < NEVER) and False else NEVER": SAVED,
         "self._ends[kind] = -1 if ends < minute else ends + later if ends < NEVER else NEVER": SAVED,
@@ -201,12 +197,5 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     },
     "tokens.revocation_table._room": {
         'return memoryview(mmap.mmap(+1, count * 8, **_OWN) if count else bytearray()).cast("Q")': "anonymous memory has no file",
-    },
-    "tokens.verifier.Verifier.verify": {
-        "answered = revoked(known, now, False)": MARKED,
-        "answered = revoked(claims, now, True)": MARKED,
-    },
-    "tokens.verifier.Verifier.recheck": {
-        "if self._revoked is not None and self._revoked(claims, now, True) is not None:": MARKED,
     },
 }

@@ -95,6 +95,16 @@ def test_while_the_entries_are_believed_nobody_asks_how_old_they_are() -> None:
         assert asked.looks == looks + 1
 
 
+def test_the_first_moment_is_believed_and_the_last_is_not() -> None:
+    asked = Asked(entry("sid", "other"))
+    subject, each, moment = verifier(asked), token(), time.time() + 1
+    asked.cut.believe(moment, moment + 1)
+    for now, looks in ((moment, 0), (moment + 0.9, 0), (moment + 1, 1), (moment - 0.1, 2)):
+        subject._clock = lambda now=now: now  # type: ignore[misc]
+        subject.verify(each)
+        assert asked.looks == looks
+
+
 def test_what_is_too_old_to_be_believed_refuses_at_a_glance_and_without() -> None:
     def fail() -> None:
         raise RevocationsUnavailable("too old")
@@ -131,14 +141,15 @@ def test_a_judge_of_ones_own_is_asked_although_a_set_stands_behind_it() -> None:
         verifier(Stricter()).verify(token())
 
 
-def test_a_mark_alone_refuses_nobody_and_hides_nobody() -> None:
-    cut = RevocationSet([entry("sid", "s1")])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mark_alone_refuses_nobody_and_marks_of_others_hide_nobody(kind: EntryKind) -> None:
+    cut = RevocationSet([entry(kind, VALUES[kind])])
     cut._map[:] = b"\xff" * len(cut._map)
-    subject = verifier(cut)
     with pytest.raises(RevokedToken):
-        subject.verify(token())
-    for _ in range(20):
-        subject.verify(token(random_id()))
+        verifier(cut).verify(token())
+    assert cut.cuts_off_key(KEY.kid) is (kind == "kid")
+    for number in range(0 if kind == "kid" else 20):
+        verifier(cut).verify(token(random_id(), sub="bob", client_id="app", jti=f"j {number}"))
 
 
 def test_most_sessions_pass_at_a_glance_however_many_have_ended() -> None:
@@ -174,7 +185,7 @@ def test_sets_of_sessions_alone_show_themselves(kind: EntryKind) -> None:
     assert cut.glance != NO_GLANCE
 
 
-def test_wherever_another_threads_entry_comes_in_between_no_glance_is_left() -> None:
+def test_wherever_an_entry_comes_in_between_no_glance_is_left() -> None:
     step = 0
     while True:
         cut = RevocationSet([entry("sid", "other")])
