@@ -198,4 +198,7 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     "tokens.revocation_table._room": {
         'return memoryview(mmap.mmap(+1, count * 8, **_OWN) if count else bytearray()).cast("Q")': "anonymous memory has no file",
     },
+    "tokens.verifier.Verifier.verify": {
+        "if not since < now < until or (": "one moment more is judged by the set, which believes it",
+    },
 }

@@ -199,6 +199,14 @@ def test_wherever_an_entry_comes_in_between_no_glance_is_left() -> None:
     assert step > 10
 
 
+def test_at_no_moment_entries_of_other_kinds_allow_a_glance() -> None:
+    cut, seen = RevocationSet([entry("sid", "other"), entry("jti", "j1")]), list[bool]()
+    while at_step(len(seen), "_show", partial(until_now, cut), lambda: seen.append(cut.glance == NO_GLANCE)):
+        pass
+    assert len(seen) > 10
+    assert all(seen)
+
+
 def at_step(step: int, name: str, act: Any, between: Any) -> bool:
     """Do something, and something else just before that bytecode of a function of that name. Whether it came to it."""
     left, came = step, False
