@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 
 import psycopg
@@ -399,12 +399,11 @@ def test_a_feed_for_clients_alone_is_passed_over(tmp_path: Path) -> None:
         ]
 
 
-@pytest.mark.parametrize(("more", "old"), [(False, True), (True, False)])
-def test_a_page_of_the_feed_that_is_old_is_a_cache_at_work_but_not_on_the_way_to_the_newest(
-    sound: Settings, more: bool, old: bool
-) -> None:
-    key = Key.generate("ES256")
+@contextmanager
+def fed(sound: Settings, key: Key) -> Iterator[tuple[Settings, Callable[..., None]]]:
+    """Settings whose issuer serves a feed, and what publishes its page, by default the newest of now."""
     storage = Storage(sound.database_url)
+    storage.write(lambda tx: revocation.cut_off(tx, revocation.CutOff("sid", "s")))
     head = storage.read(revocation.head)
     storage.close()
     said: dict[str, Any] = {}
@@ -413,18 +412,33 @@ def test_a_page_of_the_feed_that_is_old_is_a_cache_at_work_but_not_on_the_way_to
         settings = replace(sound, issuer=f"http://127.0.0.1:{port}")
         said |= {"issuer": settings.issuer, "revocations_jwks_uri": f"{settings.issuer}/jwks"}
         said["revocations_uri"] = f"{settings.issuer}/revocations"
-        page = Page(
-            iss=settings.issuer,
-            feed=head.epoch,
-            since=0,
-            to=head.seq,
-            iat=int(system_clock()) - 60,
-            full=True,
-            more=more,
-        )
-        pages["/revocations"] = page.sign(key).encode()
+
+        def publish(*, behind: int = 0, ago: int = 0, more: bool = False) -> None:
+            to, iat = head.seq - behind, int(system_clock()) - ago
+            page = Page(iss=settings.issuer, feed=head.epoch, since=0, to=to, iat=iat, full=True, more=more)
+            pages["/revocations"] = page.sign(key).encode()
+
+        yield settings, publish
+
+
+@pytest.mark.parametrize(("more", "old"), [(False, True), (True, False)])
+def test_a_page_of_the_feed_that_is_old_is_a_cache_at_work_but_not_on_the_way_to_the_newest(
+    sound: Settings, more: bool, old: bool
+) -> None:
+    with fed(sound, Key.generate("ES256")) as (settings, publish):
+        publish(ago=60, more=more)
         told = " ".join(each.told for each in examine(settings)["feed"])
     assert bool(re.search("was signed 6. s ago", told)) is old
+
+
+def test_a_worker_that_has_not_looked_yet_is_given_time(sound: Settings) -> None:
+    with fed(sound, Key.generate("ES256")) as (settings, publish):
+        publish(behind=1)
+        looks = Timer(0.6, publish)
+        looks.start()
+        found = examine(settings)["feed"]
+        looks.join()
+    assert [each.result for each in found] == ["ok"], found
 
 
 ODD_KEYS: dict[str, bytes] = {
