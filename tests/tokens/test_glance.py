@@ -224,6 +224,7 @@ def at_step(step: int, name: str, act: Any, between: Any) -> bool:
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for one such frame when tracing begins
     sys.settrace(trace)
     try:
         act()
