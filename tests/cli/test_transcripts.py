@@ -35,6 +35,7 @@ def service(path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
             process.terminate()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda path: path.stem)
 def test_the_command_answers_as_the_transcript_shows(
     transcript: Path, tmp_path: Path, path: str, service: dict[str, str]

@@ -54,6 +54,7 @@ def server() -> Iterator[Postgres]:
     server.close()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seconds", [0.5, pytest.param(30, marks=pytest.mark.soak)])
 def test_a_database_away_logs_nobody_out(server: Postgres, tmp_path: Path, seconds: float) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ADMIT_")}

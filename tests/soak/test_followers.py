@@ -46,6 +46,7 @@ def revoked(value: str) -> str:
     return Entry.of("jti", value, seq=1, exp=1).digest
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("seconds", "pause"), [(2, 0.02), pytest.param(60, 0.05, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_no_follower_ever_misses_an_entry(

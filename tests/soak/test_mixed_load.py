@@ -176,6 +176,7 @@ def handles(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seconds", [30.0, pytest.param(LONG, marks=pytest.mark.soak)], ids=["short", "long"])
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_under_mixed_load_nothing_fails_and_nothing_grows(
