@@ -16,6 +16,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from admit.server.connections import QUIET
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc")
 
 
@@ -40,7 +42,7 @@ class Load:
         self.threads = [Thread(target=self.work, args=(number % 2 == 0,)) for number in range(clients)]
 
     def work(self, keeps: bool) -> None:
-        http = httpx2.Client(timeout=20, trust_env=False)
+        http, answered = httpx2.Client(timeout=20, trust_env=False), 0.0
         while not self.ended.is_set():
             if not keeps:
                 http.close()
@@ -49,11 +51,13 @@ class Load:
                 form = {"grant_type": "refresh_token", "refresh_token": self.token}
                 answer = http.post(self.url + "/token", data=form)
                 self.results[str(answer.status_code)] += 1
+                answered = time.monotonic()
             except httpx2.ConnectError:  # it was never accepted: the next service in line takes it
                 self.results["refused"] += 1
                 time.sleep(0.01)
             except httpx2.HTTPError as error:
-                self.results[type(error).__name__] += 1
+                if time.monotonic() - answered < QUIET or not keeps:  # whoever was quiet may have been taken for gone
+                    self.results[type(error).__name__] += 1
         http.close()
 
     @contextmanager
@@ -84,6 +88,41 @@ def test_whoever_was_accepted_is_answered_before_the_end(serve: Callable[..., An
         code, stderr = service.stop()
     assert (code, stderr) == (0, "")
     assert results.keys() <= {"200", "refused"}, results
+
+
+def test_a_client_that_pauses_is_told_before_its_connection_is_closed(serve: Callable[..., Any], data: Path) -> None:
+    for _ in range(5):  # a busy machine makes longer pauses than are asked for
+        service = serve(data=data)
+        with socket.create_connection(("127.0.0.1", service.port)):  # one beside it that has gone quiet
+            time.sleep(QUIET)
+            assert service.http.get(service.url + "/healthz").status_code == 200
+            asked = time.monotonic()
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(QUIET / 2)
+            try:
+                answer = service.http.get(service.url + "/healthz")
+            except httpx2.TransportError:
+                if time.monotonic() - asked < QUIET:
+                    raise
+                continue
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert service.stop() == (0, "")
+        return
+    raise AssertionError("too busy a machine")
+
+
+def test_a_client_that_has_gone_quiet_holds_up_no_end(serve: Callable[..., Any], data: Path) -> None:
+    seconds = []
+    for _ in range(3):
+        service = serve(data=data)
+        assert service.http.get(service.url + "/healthz").status_code == 200
+        time.sleep(QUIET)
+        begun = time.monotonic()
+        assert service.stop() == (0, "")
+        seconds.append(time.monotonic() - begun)
+        if seconds[-1] < QUIET:
+            return
+    raise AssertionError(seconds)
 
 
 def test_followers_of_the_feed_are_answered_at_once_by_every_worker(serve: Callable[..., Any], data: Path) -> None:

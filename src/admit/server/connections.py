@@ -25,6 +25,8 @@ HEAD_SECONDS: Final = BODY_SECONDS
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a head that is not complete, beyond one read: as large as a body (parsing.MAX_BODY)."""
 _PIPELINED: Final = 64  # requests that wait for the one before them on the same connection
+QUIET: Final = 1.0
+"""Seconds without a request on a connection: whoever keeps it does not send one at this moment."""
 ROOM: Final = 64
 """Connections beyond the most, for health checks, and for saying 503 to the others."""
 _PROBES: Final = frozenset((b"/healthz", b"/readyz"))
@@ -64,6 +66,10 @@ class Connections(ServerState):
         for connection, _ in [*takewhile(lambda item: item[1] <= late, self.waiting.items())]:
             del self.waiting[connection]
             connection.transport.abort()
+
+    def quiet(self) -> bool:
+        """Whether nobody is about to ask, having had an answer, or connected, a moment ago."""
+        return next(reversed(self.waiting.values()), -inf) < monotonic() - QUIET
 
 
 class Connection(HttpToolsProtocol):

@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
 
     A request that arrives while its connection is being closed gets no answer, and its client cannot know whether it
     took effect. So: who has connected is accepted, nobody else is; every answer now carries `Connection: close`; and only
-    when clients are quiet, or after two seconds, are the connections left over closed.
+    when nobody has just asked, or after two seconds, are the connections left over closed.
     renewing: called on SIGHUP; without it SIGHUP is somebody else's. Where a terminal was closed, SIGHUP ends the process.
     parent: the sentinel of a supervisor; readable once that is dead, and then this process ends too.
     """
@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
         last.start()
         await self._accept_the_last(sockets or [])
         ends = monotonic() + _LAST_CALL
-        while not (self._quiet() or self.force_exit) and monotonic() < ends:
+        while not (self._connections.quiet() or self.force_exit) and monotonic() < ends:
             await asyncio.sleep(_STEP)
         await super().shutdown(sockets)
 
@@ -112,11 +112,6 @@ class Server(uvicorn.Server):
     def _protocol(self) -> asyncio.Protocol:
         kind: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-
-    def _quiet(self) -> bool:
-        """Whether nobody is about to ask: nothing in flight, nor a moment ago, and no connection without a request."""
-        new = any(getattr(each, "cycle", None) is None for each in self.server_state.connections)
-        return not new and self._draining.quiet()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._draining.on = True

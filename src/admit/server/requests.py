@@ -17,22 +17,14 @@ HEADER: Final = b"x-request-id"
 _SANE: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 """A UUID, a trace id, our own ids. No dots and no more than 64 characters, so that no token passes for one."""
 
-_QUIET: Final = 0.25  # seconds without a request: whoever is left does not send one at this moment
-
 log = logging.getLogger("admit.access")
 
 
 class Draining:
-    """Whether this process is about to end, and how busy it still is."""
+    """Whether this process is about to end."""
 
     def __init__(self) -> None:
         self.on = False
-        self.in_flight = 0
-        self.answered_at = 0.0
-
-    def quiet(self) -> bool:
-        """Whether nothing is in flight, nor was it a moment ago."""
-        return not self.in_flight and monotonic() - self.answered_at > _QUIET
 
 
 class Requests:
@@ -59,14 +51,11 @@ class Requests:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
-        draining.in_flight += 1
         try:
             await self._app(scope, receive, answered)
         finally:
-            draining.in_flight -= 1
-            draining.answered_at = now = monotonic()
             if log.isEnabledFor(logging.INFO):
-                _line(scope["method"], seen, status, now - begun)
+                _line(scope["method"], seen, status, monotonic() - begun)
             logs.request.reset(token)
 
 
