@@ -6,7 +6,8 @@ tables lies a map of a million bits, two of one byte set for each entry by its c
 and only one in 40,000 is hashed.
 
 Two values with the same 48 bits are taken for one. Where 100,000 entries are in force, that refuses one honest session in
-2,800 million (or token) until the entry ends; it never lets one pass.
+2,800 million (or token) until the entry ends; it never lets one pass. Of one value of two kinds, such as a session's id
+that is also its token's, the checksum is the same, and the 16 bits tell.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from msgspec.structs import force_setattr
 
 from admit.errors import RevokedToken
 from admit.jose.encoding import b64url_decode
-from admit.tokens.revocation import KINDS, SEEDS, Entry
+from admit.tokens.revocation import KINDS, Entry
 from admit.tokens.revocation_table import MOST_EPOCH, NEVER, RevocationTable
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ PAIRS: Final = (*(1 << one | 1 << other for one in range(8) for other in range(o
 """The two bits of a byte that a checksum marks, by its last five bits."""
 _AT_ONCE: Final = 100  # entries of a page: a merge takes time, and what is to be merged memory
 _SPAN: Final = 1 << 14  # minutes, 11 days: what is called minute 0 is at least one span back, and at most two
-_JTI, _SID, _SUB, _CLIENT, _KID = (SEEDS[kind] for kind in KINDS)
 
 Glance = tuple[float, float, bytearray]
 """What shows that most sessions go on: since and until when, in seconds since 1970, and the map of bits."""
@@ -105,24 +105,24 @@ class RevocationSet:
         # hence `encode` does not fail.
         registered, marks, others = claims.registered, self._map, self._others
         if self._sids and (value := registered.sid):
-            check = crc32(value.encode(), _SID)
+            check = crc32(value.encode())
             if marks[check >> 15] & (two := PAIRS[check & 31]) == two and others.holds("sid", value, check):
                 raise RevokedToken("the token's session has ended")
         if not self._further:  # than sessions, the usual case
             return
         if self._jtis and (value := registered.jti):
-            check = crc32(value.encode(), _JTI)
+            check = crc32(value.encode())
             if marks[check >> 15] & (two := PAIRS[check & 31]) == two and others.holds("jti", value, check):
                 raise RevokedToken("this token was revoked")
         if self._subs and (value := registered.sub):
-            check = crc32(value.encode(), _SUB)
+            check = crc32(value.encode())
             if marks[check >> 15] & (two := PAIRS[check & 31]) == two:
                 below = self._subjects.epoch("sub", value, check)
                 # A token of that subject without an epoch cannot show that it came after the cut.
                 if below is not None and (claims.epoch is None or claims.epoch < below or below == MOST_EPOCH):
                     raise RevokedToken("the token's subject was cut off after it was issued")
         if self._clients and (value := registered.client_id):
-            check = crc32(value.encode(), _CLIENT)
+            check = crc32(value.encode())
             if marks[check >> 15] & (two := PAIRS[check & 31]) == two and others.holds("client", value, check):
                 raise RevokedToken("the token's client was cut off")
         if self._kids and self.cuts_off_key(claims.kid):
@@ -130,7 +130,7 @@ class RevocationSet:
 
     def cuts_off_key(self, kid: str) -> bool:
         """Whether the key of that kid was cut off."""
-        check = crc32(kid.encode("utf-8", "surrogatepass"), _KID)
+        check = crc32(kid.encode("utf-8", "surrogatepass"))
         two = PAIRS[check & 31]
         return self._map[check >> 15] & two == two and self._others.holds("kid", kid, check)
 

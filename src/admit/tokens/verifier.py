@@ -37,13 +37,11 @@ from admit.tokens.arguments import (
 from admit.tokens.cache import TokenCache, require_immutable
 from admit.tokens.claims import Claims, read_registered
 from admit.tokens.kinds import ACCESS, Kind
-from admit.tokens.revocation import SEEDS
 from admit.tokens.revocation_set import NO_GLANCE, PAIRS, Glance, RevocationSet
 
 E = TypeVar("E")
 
 _NOTHING: dict[str, Any] = {}
-_SID = SEEDS["sid"]
 _MAX_MEMO = 256  # header spellings of one key set: a key has one, issuers with odd headers a few
 
 
@@ -71,9 +69,11 @@ class Revocations(Protocol):
         """Raise RevokedToken, or RevocationsUnavailable where the answer would be too old to be believed."""
 
 
+@dataclass(slots=True, eq=False)
 class _Unseen:
     """Revocations of which nothing shows at a glance."""
 
+    judge: Callable[[Claims[Any], float, bool], object]
     glance: Glance = NO_GLANCE
 
 
@@ -178,9 +178,7 @@ class Verifier(Generic[E]):
         self._source, self._clock, self.max_token = keys, clock, max_token
         self._extra = extra
         self._registered = kind.registered if kind.names else None
-        self._revoked = None if revocations is None else _judge(revocations, clock)
-        judges = getattr(self._revoked, "__self__", None)
-        self._seen = judges if isinstance(judges, RevocationSet) else _Unseen()
+        self._revoked = None if revocations is None else _judges(revocations, clock)
         self._ask: Callable[[str, Claims[Any]], object] | None = getattr(revocations, "ask", None)
         if cache:
             require_immutable(extra) if extra is not None else None
@@ -217,7 +215,7 @@ class Verifier(Generic[E]):
                 revoked = self._revoked
                 if revoked is not None:
                     try:
-                        answered = revoked(known, now, True)
+                        answered = revoked.judge(known, now, True)
                     except RevocationsUnavailable:
                         answered = self._asked(token, known)
                     if answered is not None:
@@ -257,14 +255,14 @@ class Verifier(Generic[E]):
         # session was not cut off, nor anything else; all others are judged.
         revoked = self._revoked
         if revoked is not None:
-            since, until, marks = self._seen.glance
+            since, until, marks = revoked.glance
             if not since <= now < until or (
                 (sid := registered.sid)
-                and (bits := marks[(checksum := crc32(sid.encode(), _SID)) >> 15])
+                and (bits := marks[(checksum := crc32(sid.encode())) >> 15])
                 and bits & (two := PAIRS[checksum & 31]) == two
             ):
                 try:
-                    answered = revoked(claims, now, False)
+                    answered = revoked.judge(claims, now, False)
                 except RevocationsUnavailable:
                     answered = self._asked(token, claims)
                 if answered is not None:
@@ -284,7 +282,7 @@ class Verifier(Generic[E]):
             raise UnknownKey("the key that signed the token is gone")
         now = self._clock()
         self._times(claims.registered, _NOTHING, now)
-        if self._revoked is not None and self._revoked(claims, now, False) is not None:
+        if self._revoked is not None and self._revoked.judge(claims, now, False) is not None:
             raise _answered()
 
     @property
@@ -344,14 +342,15 @@ class Verifier(Generic[E]):
         raise InvalidClaim(f"the claims do not fit {getattr(extra, '__name__', 'extra')}{where}")
 
 
-def _judge(revocations: Revocations, clock: Clock) -> Callable[[Claims[Any], float, bool], object]:
+def _judges(revocations: Revocations, clock: Clock) -> RevocationSet | _Unseen:
     judge: Callable[[Claims[Any], float, bool], object] | None = getattr(revocations, "judge", None)
     check: Callable[[Claims[Any]], object] = revocations.check
     if judge is None:
-        return lambda claims, _now, _kept: check(claims)
+        return _Unseen(lambda claims, _now, _kept: check(claims))
     if clock is not system_clock:  # one that stands still must not keep old news young
-        return lambda claims, _now, kept: judge(claims, system_clock(), kept)
-    return judge
+        return _Unseen(lambda claims, _now, kept: judge(claims, system_clock(), kept))
+    entries = getattr(judge, "__self__", None)
+    return entries if isinstance(entries, RevocationSet) else _Unseen(judge)
 
 
 def _answered() -> RevocationsUnavailable:
