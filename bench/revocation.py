@@ -31,9 +31,7 @@ from admit.clock import random_id
 from admit.tokens.revocation import PAGE_ENTRIES, Entry, EntryKind
 
 ROUNDS = 10 if "--quick" in sys.argv else 80
-SAMPLE = (
-    0.1  # seconds: each case begins with what the others left in the processor's caches, as no resource server does
-)
+SAMPLE = 0.1  # seconds; at first each case fetches into the caches what the others pushed out, as one verifier alone need not
 TOKENS = 1000
 BEFORE = 8 * PAGE_ENTRIES
 MIXES: dict[str, dict[EntryKind, int]] = {
