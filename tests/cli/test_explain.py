@@ -125,6 +125,15 @@ def test_each_part_has_a_color_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     assert colored("\x1b[2J.b.c").count("\x1b[2J") == 0
 
 
+@pytest.mark.parametrize("columns", range(60, 100, 4))
+def test_a_kid_is_never_broken_at_its_hyphens(columns: int) -> None:
+    key = Key.generate("ES256", kid="-".join("abcdefghijklmnopqrstuv"))
+    signer = Signer(key, issuer="https://auth.example", audience="orders", kind=PLAIN_KIND)
+    code, shown = in_terminal(["explain", signer.sign(sub="alice")], LANG="C.UTF-8", COLUMNS=str(columns))
+    assert code == 0
+    assert plain(shown).count(f"'{key.kid}'") == 1
+
+
 def test_people_see_colors_words_and_a_bar() -> None:
     code, shown = in_terminal(["explain", token()], LANG="C.UTF-8", COLUMNS="90")
     assert code == 0

@@ -151,4 +151,5 @@ def _wrapped(text: str, width: int, indent: str, first: str | None = None) -> st
         initial_indent=indent if first is None else first,
         subsequent_indent=indent,
         break_long_words=False,
+        break_on_hyphens=False,  # a kid is looked for whole
     )
