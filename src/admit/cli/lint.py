@@ -167,14 +167,7 @@ def severity(finding: Finding) -> str:
 def advice(finding: Finding, indent: str, width: int = 100) -> str:
     """The reason and the mending of a finding, wrapped."""
     return "\n".join(
-        fill(
-            text,
-            width,
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        fill(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
         for text in (finding.rule.reason, f"Mend: {finding.rule.mending}")
     )
 
