@@ -1,13 +1,13 @@
-"""RevocationSet: the entries in force, in eight bytes each.
+"""RevocationSet: the entries in force, in six bytes each.
 
-A verifier looks into it for every token, and many processes of a host hold one, so both its time and its size matter. An entry is
-one 64-bit number: a checksum of 32 bits, 16 of its hash, and the minute in which it ends; 100,000 take 0.8 MB. In front of the
-tables lies a map of a million bits, two of one byte set for each entry by its checksum: most honest tokens need no further look,
-and only one in 40,000 is hashed.
+A verifier looks into it for every token, and many processes of a host hold one, so both its time and its size matter. Of an entry
+it holds a checksum of 32 bits, 12 of its hash, and the minute in which it ends; 100,000 take 0.6 MB. In front of the tables lies
+a map of two million bits, two of one byte set for each entry by its checksum: beside so many, 49 honest tokens in 50 need no
+further look, and only one in 40,000 is hashed.
 
-Two values with the same 48 bits are taken for one. Where 100,000 entries are in force, that refuses one honest session in
-2,800 million (or token) until the entry ends; it never lets one pass. Of one value of two kinds, such as a session's id
-that is also its token's, the checksum is the same, and the 16 bits tell.
+Two values with the same 44 bits are taken for one. Where 100,000 entries are in force, that refuses one honest session in
+170 million (or token) until the entry ends; it never lets one pass. Of one value of two kinds, such as a session's id
+that is also its token's, the checksum is the same, and the 12 bits tell.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from admit.tokens.claims import Claims
+    from admit.tokens.revocation import EntryKind
 
-_MAP: Final = 1 << 17  # bytes
+_MAP: Final = 1 << 18  # bytes
 PAIRS: Final = (*(1 << one | 1 << other for one in range(8) for other in range(one)), 3, 5, 6, 9)
 """The two bits of a byte that a checksum marks, by its last five bits."""
 _AT_ONCE: Final = 100  # entries of a page: a merge takes time, and what is to be merged memory
 _SPAN: Final = 1 << 14  # minutes, 11 days: what is called minute 0 is at least one span back, and at most two
 
-Glance = tuple[float, float, bytearray]
-"""What shows that most sessions go on: since and until when, in seconds since 1970, and the map of bits."""
-NO_GLANCE: Final[Glance] = inf, -inf, bytearray()
+Glance = tuple[float, float, bytearray, "Callable[[EntryKind, str, int], object]"]
+"""What shows that a session goes on: since and until when, in seconds since 1970, the map of bits, and who looks for an entry."""
+NO_GLANCE: Final[Glance] = inf, -inf, bytearray(), lambda _kind, _value, _check: 0
 
 
 @final
@@ -106,24 +107,27 @@ class RevocationSet:
         registered, marks, others = claims.registered, self._map, self._others
         if self._sids and (value := registered.sid):
             check = crc32(value.encode())
-            if marks[check >> 15] & (two := PAIRS[check & 31]) == two and others.holds("sid", value, check):
+            if marks[check >> 14] & (two := PAIRS[check & 31]) == two and others.epoch("sid", value, check) is not None:
                 raise RevokedToken("the token's session has ended")
         if not self._further:  # than sessions, the usual case
             return
         if self._jtis and (value := registered.jti):
             check = crc32(value.encode())
-            if marks[check >> 15] & (two := PAIRS[check & 31]) == two and others.holds("jti", value, check):
+            if marks[check >> 14] & (two := PAIRS[check & 31]) == two and others.epoch("jti", value, check) is not None:
                 raise RevokedToken("this token was revoked")
         if self._subs and (value := registered.sub):
             check = crc32(value.encode())
-            if marks[check >> 15] & (two := PAIRS[check & 31]) == two:
+            if marks[check >> 14] & (two := PAIRS[check & 31]) == two:
                 below = self._subjects.epoch("sub", value, check)
                 # A token of that subject without an epoch cannot show that it came after the cut.
                 if below is not None and (claims.epoch is None or claims.epoch < below or below == MOST_EPOCH):
                     raise RevokedToken("the token's subject was cut off after it was issued")
         if self._clients and (value := registered.client_id):
             check = crc32(value.encode())
-            if marks[check >> 15] & (two := PAIRS[check & 31]) == two and others.holds("client", value, check):
+            if (
+                marks[check >> 14] & (two := PAIRS[check & 31]) == two
+                and others.epoch("client", value, check) is not None
+            ):
                 raise RevokedToken("the token's client was cut off")
         if self._kids and self.cuts_off_key(claims.kid):
             raise RevokedToken("the key that signed the token was revoked")
@@ -132,7 +136,7 @@ class RevocationSet:
         """Whether the key of that kid was cut off."""
         check = crc32(kid.encode("utf-8", "surrogatepass"))
         two = PAIRS[check & 31]
-        return self._map[check >> 15] & two == two and self._others.holds("kid", kid, check)
+        return self._map[check >> 14] & two == two and self._others.epoch("kid", kid, check) is not None
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Add entries; the later expiry and the higher epoch win."""
@@ -155,7 +159,7 @@ class RevocationSet:
             marks = bytearray(_MAP)
             for table in (self._others, self._subjects):
                 for check in table.checksums():
-                    marks[check >> 15] |= PAIRS[check & 31]
+                    marks[check >> 14] |= PAIRS[check & 31]
             self._map[:] = marks  # in one step: no reader sees a mark missing
         for kind, ends in self._ends.items():
             self._ends[kind] = -1 if ends < minute else ends - later if ends < NEVER else NEVER
@@ -169,7 +173,7 @@ class RevocationSet:
                 held = subjects if entry.kind == "sub" else others
                 held.append((hashed, minute, min(entry.epoch or 0, MOST_EPOCH)))
                 check = int.from_bytes(hashed[:4])
-                self._map[check >> 15] |= PAIRS[check & 31]
+                self._map[check >> 14] |= PAIRS[check & 31]
                 self._ends[entry.kind] = max(self._ends[entry.kind], minute)
         finally:
             self._others.add(others)
@@ -191,7 +195,7 @@ class RevocationSet:
 
     def _show(self) -> None:
         """Let verifiers look for themselves, while there are entries of sessions alone."""
-        self.glance = NO_GLANCE if self._further else (*self._window, self._map)
+        self.glance = NO_GLANCE if self._further else (*self._window, self._map, self._others.epoch)
         if self._further:  # by another thread's entry, since the line above
             self.glance = NO_GLANCE
 

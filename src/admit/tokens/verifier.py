@@ -255,11 +255,12 @@ class Verifier(Generic[E]):
         # session was not cut off, nor anything else; all others are judged.
         revoked = self._revoked
         if revoked is not None:
-            since, until, marks = revoked.glance
+            since, until, marks, found = revoked.glance
             if not since <= now < until or (
                 (sid := registered.sid)
-                and (bits := marks[(checksum := crc32(sid.encode())) >> 15])
+                and (bits := marks[(checksum := crc32(sid.encode())) >> 14])
                 and bits & (two := PAIRS[checksum & 31]) == two
+                and found("sid", sid, checksum) is not None
             ):
                 try:
                     answered = revoked.judge(claims, now, False)
