@@ -49,7 +49,7 @@ WORDS: Final = (
     "anything_at_all",
     "whatever_the_signer",
     "every_point",
-    "eight_bytes",
+    "six_bytes",
     "RS384",
     "RS512",
     "PS384",

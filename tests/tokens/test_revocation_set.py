@@ -7,6 +7,7 @@ import hashlib
 import threading
 import tracemalloc
 from itertools import product
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -164,6 +165,31 @@ def forged(kind: EntryKind, value: str, at: int, epoch: int | None = None) -> En
 @pytest.mark.parametrize("kind", ["jti", "sid", "client", "kid"])
 def test_an_entry_cuts_off_nothing_that_differs_from_it_in_one_bit(kind: EntryKind, at: int) -> None:
     assert not refused(RevocationSet([forged(kind, "x", at)]), kind, "x")
+
+
+@pytest.mark.parametrize("kind", ["sid", "sub"])
+def test_the_first_and_the_last_checksums_are_found_and_do_not_stand_for_each_other(kind: EntryKind) -> None:
+    # Found by solving for the bits that tell "0" from "1": the ends of all checksums, and of those that an index counts as one.
+    values = {
+        0x0000_0000: "01011000101101001110100101101000000000000000",
+        0x000F_FFFF: "11010011110001111001100011000010000000000000",
+        0x0010_0000: "10110000110010000110100111000101000000000000",
+        0xFFFF_FFFF: "11011001011000111001100000011101000000000000",
+    }
+    assert {crc32(value.encode()): value for value in values.values()} == values
+    cut, ends = RevocationSet(), NOW
+    for count, value in enumerate(values.values(), 1):
+        ends += 600
+        cut.apply([entry(kind, value, ends, 3)])
+        assert [refused(cut, kind, each, 1) for each in values.values()] == [True] * count + [False] * (4 - count)
+    for count, value in enumerate(list(values.values())[::-1], 1):
+        cut.apply([entry(kind, value, ends, 3)])
+        assert len(cut) == 4, count
+    cut.purge(ends)
+    assert all(refused(cut, kind, each, 1) for each in values.values())
+    cut.purge(ends + 120)
+    assert len(cut) == 0
+    assert not any(refused(cut, kind, each, 1) for each in values.values())
 
 
 @pytest.mark.parametrize("at", range(12))

@@ -102,6 +102,7 @@ def verify(
     check_type(header, typ)
     key = find(keys, header.alg, header.kid)
     checker(key)(signing_input, signature)
+    del signing_input, token  # of a page of revocations these are its own size, twice
     return Jws(header, b64url_decode(body) if header.b64 else _bare(body), key)
 
 

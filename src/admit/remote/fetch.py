@@ -158,9 +158,10 @@ class Fetcher:
                 raise ServiceUnreachable(f"{what} answered {response.status_code}, expected 200")
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise ServiceUnreachable(f"{what} answered compressed, which was not asked for")
-            body = bytearray()
+            chunks, size = list[bytes](), 0
             async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > limit:
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
                     raise ServiceUnreachable(f"{what} answered more than {limit} bytes")
-            return Answer(bytes(body), response.headers)
+            return Answer(b"".join(chunks), response.headers)

@@ -30,7 +30,7 @@ KINDS: Final[tuple[EntryKind, ...]] = get_args(EntryKind)
 FEED_TYP: Final = "revocations+jwt"
 MAX_PAGE: Final = 2 * 1024 * 1024
 """Bytes of one signed page; an entry takes about 60 bytes."""
-PAGE_ENTRIES: Final = 500
+PAGE_ENTRIES: Final = 200
 """How many entries a service puts into one page, or twice as many; where there are more, the page says so."""
 _DIGEST: Final = 12  # bytes: 16 characters, and 2^96 against a stranger's token that is cut off by chance
 

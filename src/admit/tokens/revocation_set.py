@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MAP: Final = 1 << 18  # bytes
 PAIRS: Final = (*(1 << one | 1 << other for one in range(8) for other in range(one)), 3, 5, 6, 9)
 """The two bits of a byte that a checksum marks, by its last five bits."""
-_AT_ONCE: Final = 100  # entries of a page: a merge takes time, and what is to be merged memory
+_AT_ONCE: Final = 50  # entries of a page: a merge takes time, and what is to be merged memory
 _SPAN: Final = 1 << 14  # minutes, 11 days: what is called minute 0 is at least one span back, and at most two
 
 Glance = tuple[float, float, bytearray, "Callable[[EntryKind, str, int], object]"]
