@@ -178,25 +178,28 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
     },
     "tokens.revocation_table.RevocationTable.__init__": {
         "def (self, *, epochs: bool = True) -> None:": MEMORY,
-        "self._columns: Columns = (_room(0),) * (2 if (epochs) or True else 1)": MEMORY,
-        "self._columns: Columns = (_room(0),) * (2 if epochs else 2)": MEMORY,
+        "widths = _WIDTHS if (epochs) or True else _WIDTHS[:2]": MEMORY,
+        "self._held = _room((2 << _SHARED) + 1, 4), tuple(_room(0, width) for width in widths)": MEMORY,
+        "self._held = _room((1 << _SHARED) + 2, 4), tuple(_room(0, width) for width in widths)": MEMORY,
     },
     "tokens.revocation_table.RevocationTable.epoch": {
-        "return None if found is None else 1 if len(columns) == 1 else columns[1][found] & MOST_EPOCH": UNUSED,
+        "return None if found is None else 1 if len(columns) == 2 else columns[3][found]": UNUSED,
     },
     "tokens.revocation_table.RevocationTable.add": {
-        "held = _place(hashed), _more(hashed) if (wide) or True else 0": "two values of the same 48 bits are held twice",
+        "wide = len(columns) > 3": "there are two columns or four",
+        "held = _place(hashed), _more(hashed) if (wide) or True else 0": "two values of the same 44 bits are held twice",
         "held = _place(hashed), _more(hashed) if wide else 1": UNUSED,
-        "pieces.sort(key=lambda piece: piece[:3])": "of two new ones for one place either may be first",
         "ends, highest = newest.get(held, (1, 0))": "what ended long ago is kept a minute longer",
-        "epoch = max(epoch, columns[1][found] & MOST_EPOCH) if wide else 1": UNUSED,
+        "epoch = max(epoch, columns[3][found]) if wide else 1": UNUSED,
     },
     "tokens.revocation_table.RevocationTable.purge": {
-        "if alive <= len(entries) or later:": "a copy of what stays as it is",
-        "return len(entries) + alive": SAVED,
+        "if alive <= len(minutes) or later:": "a copy of what stays as it is",
+        "for column, target in zip(columns, kept, strict=False):": "there are as many of both",
+        "return len(minutes) + alive": SAVED,
     },
     "tokens.revocation_table._room": {
-        'return memoryview(mmap.mmap(+1, count * 8, **_OWN) if count else bytearray()).cast("Q")': "anonymous memory has no file",
+        "mapped = memoryview(mmap.mmap(+1, count * width, **_OWN) if count else bytearray())": "anonymous memory has no file",
+        'return mapped.cast("I") if (width == 4) or True else mapped.cast("H")': MEMORY,
     },
     "tokens.verifier.Verifier.verify": {
         "if not since < now < until or (": "one moment more is judged by the set, which believes it",

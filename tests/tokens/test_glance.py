@@ -160,8 +160,8 @@ def test_most_sessions_pass_at_a_glance_however_many_have_ended_and_a_search_is_
     subject, tokens, looks = verifier(cut), [token(random_id()) for _ in range(2000)], {"epoch": 0, "judge": 0}
 
     def count(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_name in looks:
-            looks[frame.f_code.co_name] += 1
+        for name in looks:
+            looks[name] += event == "call" and name in frame.f_code.co_name
 
     before = sys.getprofile()
     sys.setprofile(count)

@@ -51,7 +51,8 @@ class RevocationTable:
     __slots__ = ("_held",)
 
     def __init__(self, *, epochs: bool = False) -> None:
-        self._held = _room((1 << _SHARED) + 1, 4), tuple(_room(0, width) for width in _WIDTHS[: 4 if epochs else 2])
+        widths = _WIDTHS if epochs else _WIDTHS[:2]
+        self._held = _room((1 << _SHARED) + 1, 4), tuple(_room(0, width) for width in widths)
 
     def __len__(self) -> int:
         return len(self._held[1][0])
@@ -91,6 +92,7 @@ class RevocationTable:
             moved = _room(len(index), 4)
             moved[:] = memoryview(array("I", map(add, index, accumulate(grown))))
             count = moved[-1]
+            # A list: out of a generator a tuple is cut to its length, and two thousand of that length are kept for the next.
             self._held = moved, tuple([_merged(column, pieces, which, count) for which, column in enumerate(columns)])
 
     def purge(self, now: int, later: int) -> int:
@@ -101,10 +103,11 @@ class RevocationTable:
         if alive < len(minutes) or later:
             kept, begin, at = tuple(_room(alive, column.itemsize) for column in columns), _room(len(index), 4), 0
             for shared, (start, end) in enumerate(pairwise(index)):
-                stays = [minute >= now for minute in minutes[start:end]]
-                done, at = at, at + sum(stays)
-                for column, target in zip(columns, kept, strict=True):
-                    target[done:at] = memoryview(array(column.format, compress(column[start:end], stays)))
+                if start < end:  # most are empty in a small table
+                    stays = [minute >= now for minute in minutes[start:end]]
+                    done, at = at, at + sum(stays)
+                    for column, target in zip(columns, kept, strict=True):
+                        target[done:at] = memoryview(array(column.format, compress(column[start:end], stays)))
                 begin[shared + 1] = at
             if later:
                 for place, minute in enumerate(kept[1]):
