@@ -6,6 +6,7 @@ import random
 import string
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from admit.tokens.revocation_set import NO_GLANCE, PAIRS, RevocationSet
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from admit.tokens.claims import Claims
 
 KEY = Key.generate("HS256")
 SIGNER = Signer(KEY, issuer="https://auth.example", audience="orders")
@@ -175,27 +178,86 @@ def test_most_sessions_pass_at_a_glance_however_many_have_ended_and_a_search_is_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_sets_of_sessions_alone_show_themselves(kind: EntryKind) -> None:
+def test_sets_of_sessions_and_keys_alone_show_themselves(kind: EntryKind) -> None:
     cut = RevocationSet([entry("sid", "other")])
     assert cut.glance != NO_GLANCE
     cut.apply([entry(kind, "other", exp=1_900_000_000)])
-    assert (cut.glance == NO_GLANCE) is (kind != "sid")
+    assert (cut.glance == NO_GLANCE) is (kind not in {"sid", "kid"})
     until_now(cut)
-    assert (cut.glance == NO_GLANCE) is (kind != "sid")
+    assert (cut.glance == NO_GLANCE) is (kind not in {"sid", "kid"})
     cut.purge(1_900_000_000 + 600)
     assert cut.glance != NO_GLANCE
 
 
-def test_wherever_an_entry_comes_in_between_no_glance_is_left() -> None:
-    step = 0
-    while True:
-        cut = RevocationSet([entry("sid", "other")])
-        later = partial(cut.apply, [entry("jti", "j1")])
-        if not at_step(step, "_show", partial(until_now, cut), later):
-            break
-        assert cut.glance == NO_GLANCE, step
+def test_where_keys_were_cut_off_each_other_is_judged_once_after_every_entry() -> None:
+    further = Key.generate("HS256")
+    cut = RevocationSet([entry("kid", "leaked")])
+    subject = Verifier(KeySet([KEY, further]), issuer="https://auth.example", audience="orders", revocations=cut)
+    others = Signer(further, issuer="https://auth.example", audience="orders").sign(sub="alice", client_id="web")
+
+    def asks(each: str) -> bool:
+        return at_step(0, "judge", partial(subject.verify, each), lambda: None)
+
+    assert [asks(token()), asks(token("s2")), asks(token(None))] == [True, False, False]
+    assert [asks(others), asks(others), asks(token())] == [True, False, False]
+    for kind in KINDS[1::3]:
+        cut.apply([entry(kind, "further")])
+        assert [asks(token()), asks(others), asks(token()), asks(others)] == [True, True, False, False]
+    cut.apply([entry("kid", further.kid)])
+    for first in (True, False):
+        assert asks(token()) is first
         with pytest.raises(RevokedToken):
-            verifier(cut).verify(token())
+            subject.verify(others)
+
+
+def test_where_no_key_was_cut_off_none_is_remembered() -> None:
+    cut, claims = RevocationSet([entry("sid", "other")]), verifier(None).verify(token())
+    cut.judge(claims, 0.0, False)
+    assert not cut._passed
+    cut.apply([entry("kid", "other")])
+    cut.judge(claims, 0.0, False)
+    assert cut._passed == {KEY.kid}
+
+
+@pytest.mark.parametrize("during", ["_show", "judge"])
+@pytest.mark.parametrize("before", ["sid", "kid"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_wherever_an_entry_comes_in_between_it_is_not_missed(kind: EntryKind, before: EntryKind, during: str) -> None:
+    step, came = 0, True
+    while came:
+        cut = RevocationSet([entry("sid", "other"), entry(before, "other")])
+        subject, each = verifier(cut), token()
+        claims = subject.verify(each)
+        act = partial(until_now, cut) if during == "_show" else partial(cut.judge, claims, 0.0, True)
+        with suppress(RevokedToken):
+            came = at_step(step, during, act, partial(cut.apply, [entry(kind, VALUES[kind])]))
+        if came:
+            with pytest.raises(RevokedToken):
+                subject.verify(each)
+            with pytest.raises(RevokedToken):
+                cut.judge(claims, 0.0, True)
+        step += 1
+    assert step > 10
+
+
+@pytest.mark.parametrize("during", ["apply", "_look_for"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_whenever_a_token_is_judged_while_an_entry_comes_it_does_not_pass_later(kind: EntryKind, during: str) -> None:
+    step, came = 0, True
+    while came:
+        cut = RevocationSet([entry("sid", "other")])
+        subject, each = verifier(cut), token()
+        claims = subject.verify(each)
+
+        def look(cut: RevocationSet = cut, claims: Claims[None] = claims) -> None:
+            with suppress(RevokedToken):
+                cut.judge(claims, 0.0, True)
+
+        came = at_step(step, during, partial(cut.apply, [entry(kind, VALUES[kind])]), look)
+        with pytest.raises(RevokedToken):
+            subject.verify(each)
+        with pytest.raises(RevokedToken):
+            cut.judge(claims, 0.0, True)
         step += 1
     assert step > 10
 

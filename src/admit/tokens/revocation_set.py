@@ -36,9 +36,10 @@ PAIRS: Final = (*(1 << one | 1 << other for one in range(8) for other in range(o
 _AT_ONCE: Final = 50  # entries of a page: a merge takes time, and what is to be merged memory
 _SPAN: Final = 1 << 14  # minutes, 11 days: what is called minute 0 is at least one span back, and at most two
 
-Glance = tuple[float, float, bytearray, "Callable[[EntryKind, str, int], object]"]
-"""What shows that a session goes on: since and until when, in seconds since 1970, the map of bits, and who looks for an entry."""
-NO_GLANCE: Final[Glance] = inf, -inf, bytearray(), lambda _kind, _value, _check: 0
+Glance = tuple[float, float, bytearray, "Callable[[EntryKind, str, int], object]", set[str] | None]
+"""What shows that a token's session and key were not cut off: since and until when, in seconds since 1970, the map of bits, who
+looks for a session's entry, and the kids that passed; None where every key passes."""
+NO_GLANCE: Final[Glance] = inf, -inf, bytearray(), lambda _kind, _value, _check: 0, None
 
 
 @final
@@ -78,7 +79,7 @@ class RevocationSet:
         self._stale = stale or (lambda: None)
         self._window = (inf, -inf) if stale else (-inf, inf)
         self.glance = NO_GLANCE
-        """For a verifier that looks for itself: a token passes whose session the map does not mark, in that time."""
+        """For a verifier that looks for itself: a token passes whose key did, and whose session has no entry, in that time."""
         self.apply(entries)
 
     def believe(self, since: float, until: float) -> None:
@@ -97,6 +98,8 @@ class RevocationSet:
         if kept and getattr(claims, "_passed", None) is passed:
             return
         self.check(claims)
+        if self._kids:
+            passed.add(claims.kid)  # of a key that verifiers have: there are few
         if kept:
             force_setattr(claims, "_passed", passed)
 
@@ -109,7 +112,9 @@ class RevocationSet:
             check = crc32(value.encode())
             if marks[check >> 14] & (two := PAIRS[check & 31]) == two and others.epoch("sid", value, check) is not None:
                 raise RevokedToken("the token's session has ended")
-        if not self._further:  # than sessions, the usual case
+        if self._kids and self.cuts_off_key(claims.kid):
+            raise RevokedToken("the key that signed the token was revoked")
+        if not self._further:  # than sessions and keys, the usual case
             return
         if self._jtis and (value := registered.jti):
             check = crc32(value.encode())
@@ -129,8 +134,6 @@ class RevocationSet:
                 and others.epoch("client", value, check) is not None
             ):
                 raise RevokedToken("the token's client was cut off")
-        if self._kids and self.cuts_off_key(claims.kid):
-            raise RevokedToken("the key that signed the token was revoked")
 
     def cuts_off_key(self, kid: str) -> bool:
         """Whether the key of that kid was cut off."""
@@ -146,7 +149,8 @@ class RevocationSet:
                 self._add(batch)
         finally:
             self._look_for()
-            self._passed = object()
+            self._passed = set[str]()  # and in it the kids that pass, where keys were cut off
+            self._show()
 
     def purge(self, now: float) -> None:
         """Forget, within two minutes, what has expired: every token it could cut off has, too."""
@@ -164,6 +168,7 @@ class RevocationSet:
         for kind, ends in self._ends.items():
             self._ends[kind] = -1 if ends < minute else ends - later if ends < NEVER else NEVER
         self._look_for()
+        self._show()
 
     def _add(self, entries: list[Entry]) -> None:
         others, subjects = list[tuple[bytes, int, int]](), list[tuple[bytes, int, int]]()
@@ -190,13 +195,14 @@ class RevocationSet:
     def _look_for(self) -> None:
         """Let `check` look for the kinds of which there are entries."""
         self._jtis, self._sids, self._subs, self._clients, self._kids = (self._ends[kind] >= 0 for kind in KINDS)
-        self._further = self._jtis or self._subs or self._clients or self._kids
-        self._show()
+        self._further = self._jtis or self._subs or self._clients
 
     def _show(self) -> None:
-        """Let verifiers look for themselves, while there are entries of sessions alone."""
-        self.glance = NO_GLANCE if self._further else (*self._window, self._map, self._others.epoch)
-        if self._further:  # by another thread's entry, since the line above
+        """Let verifiers look for themselves, while there are entries of sessions and keys alone."""
+        passed = self._passed
+        shown = (*self._window, self._map, self._others.epoch, passed if self._kids else None)
+        self.glance = NO_GLANCE if self._further else shown
+        if self._further or passed is not self._passed:  # by another thread's entry, since the lines above
             self.glance = NO_GLANCE
 
     def __len__(self) -> int:

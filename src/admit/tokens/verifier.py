@@ -251,16 +251,20 @@ class Verifier(Generic[E]):
         extra: Any = None if self._extra is None else self._convert(raw, self._extra)
         claims = Claims(registered, extra, kid, payload)
 
-        # 7. Revocation, last: it is the only answer that can change while the token lives. A glance shows for most that their
-        # session was not cut off, nor anything else; all others are judged.
+        # 7. Revocation, last: it is the only answer that can change while the token lives. A glance shows for most that neither
+        # their session nor their key was cut off, nor anything else; all others are judged.
         revoked = self._revoked
         if revoked is not None:
-            since, until, marks, found = revoked.glance
-            if not since <= now < until or (
-                (sid := registered.sid)
-                and (bits := marks[(checksum := crc32(sid.encode())) >> 14])
-                and bits & (two := PAIRS[checksum & 31]) == two
-                and found("sid", sid, checksum) is not None
+            since, until, marks, found, kids = revoked.glance
+            if (
+                not since <= now < until
+                or (kids is not None and kid not in kids)
+                or (
+                    (sid := registered.sid)
+                    and (bits := marks[(checksum := crc32(sid.encode())) >> 14])
+                    and bits & (two := PAIRS[checksum & 31]) == two
+                    and found("sid", sid, checksum) is not None
+                )
             ):
                 try:
                     answered = revoked.judge(claims, now, False)
