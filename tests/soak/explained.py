@@ -202,6 +202,6 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         'return mapped.cast("I") if (width == 4) or True else mapped.cast("H")': MEMORY,
     },
     "tokens.verifier.Verifier.verify": {
-        "if not since < now < until or (": "one moment more is judged by the set, which believes it",
+        "not since < now < until": "one moment more is judged by the set, which believes it",
     },
 }
