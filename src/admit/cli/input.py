@@ -95,16 +95,18 @@ def read_secret(path: str | None, variable: str | None, ask: bool, what: str) ->
         return secret
     if variable is not None:
         return os.fsencode(from_environment(variable))
-    return prompt(what).encode() if ask else None
+    option = f"--{what.replace(' ', '-')}"
+    return prompt(what, instead=f"{option}-file FILE or {option}-env NAME").encode() if ask else None
 
 
-def prompt(what: str, confirm: bool = False) -> str:
-    """Ask at the terminal, showing nothing of the answer."""
+def prompt(what: str, *, instead: str | None = None, confirm: bool = False) -> str:
+    """Ask at the terminal, showing nothing of the answer. `instead`: the options that take it where there is no terminal."""
     try:
         with open("/dev/tty", "rb"):
             pass
     except OSError:
-        raise Stop(f"there is no terminal to ask for the {what} at; give it in a file or the environment") from None
+        way = f"; give {instead}" if instead else ""
+        raise Stop(f"there is no terminal to ask for the {what} at{way}") from None
     answer: str = click.prompt(what.capitalize(), hide_input=True, err=True, confirmation_prompt=confirm)
     return answer
 

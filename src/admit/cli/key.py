@@ -86,7 +86,7 @@ def generate(
         raise Stop("only PEM and DER can be encrypted; add --to pem")
     password = read_secret(password_file, None, False, "password")
     if encrypt and password is None:
-        password = prompt("password", confirm=True).encode()
+        password = prompt("password", instead="--password-file FILE", confirm=True).encode()
     made = Key.generate(alg, kid=kid, bits=bits, curve=curve)
     _write(_encoded([made], form, True, password), file, force)
     _tell_loss(made, form, quiet)

@@ -258,4 +258,4 @@ def _password(data: bytes, password_file: str | None) -> bytes | None:
     if password_file is not None:
         return read_secret(password_file, None, False, "password")
     locked = b"ENCRYPTED" in data or _ENCRYPTED in data[:32]
-    return prompt("password of the key").encode() if locked else None
+    return prompt("password of the key", instead="--password-file FILE").encode() if locked else None

@@ -59,7 +59,7 @@ def login(
     except Refused as refused:
         if refused.error != "mfa_required" or otp:
             raise
-        answer = post(f"{base}/login", form | {"otp": prompt("code")})
+        answer = post(f"{base}/login", form | {"otp": prompt("code", instead="--otp CODE")})
     _end_kept(tokens)
     _keep(tokens, base, user, answer, show, store)
 

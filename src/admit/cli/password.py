@@ -30,7 +30,8 @@ def read_password(stdin: bool, variable: str | None, confirm: bool = False) -> s
         except UnicodeDecodeError:
             raise Stop("the password on stdin is not UTF-8") from None
     else:
-        password = from_environment(variable) if variable else prompt("password", confirm=confirm)
+        instead = "--password-stdin or --password-env NAME"
+        password = from_environment(variable) if variable else prompt("password", instead=instead, confirm=confirm)
     if not password:
         raise Stop("the password is empty")
     return password
