@@ -14,14 +14,13 @@ import pytest
 
 from admit import Key, KeySet, Signer, Verifier
 from admit.clock import random_id
-from admit.errors import RevocationsUnavailable, RevokedToken
+from admit.errors import InvalidToken, RevocationsUnavailable, RevokedToken
 from admit.tokens.revocation import KINDS, Entry, EntryKind
 from admit.tokens.revocation_set import NO_GLANCE, PAIRS, RevocationSet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
-
-    from admit.tokens.claims import Claims
 
 KEY = Key.generate("HS256")
 SIGNER = Signer(KEY, issuer="https://auth.example", audience="orders")
@@ -240,26 +239,106 @@ def test_wherever_an_entry_comes_in_between_it_is_not_missed(kind: EntryKind, be
     assert step > 10
 
 
-@pytest.mark.parametrize("during", ["apply", "_look_for"])
+@pytest.mark.parametrize("believes", [False, True])
+@pytest.mark.parametrize("before", ["sid", "kid"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_whenever_a_token_is_judged_while_an_entry_comes_it_does_not_pass_later(kind: EntryKind, during: str) -> None:
+def test_nothing_lets_a_token_pass_that_an_entry_cuts_off(kind: EntryKind, before: EntryKind, believes: bool) -> None:
+    """Whatever another thread does between any two steps of one that adds the entry, and afterwards."""
+    step, came, held = 0, True, set[int]()
+    while came:
+        cut = RevocationSet([entry(before, "other")])
+        subject, each = verifier(cut), token()
+        kept, new = subject.verify(each), verifier(None).verify(each)
+        cut.judge(kept, 0.0, True)
+        looks = partial(subject.verify, each), partial(cut.judge, kept, 0.0, True), partial(cut.judge, new, 0.0, True)
+
+        def look(cut: RevocationSet = cut, looks: Any = looks) -> None:
+            if believes:
+                until_now(cut)
+            refusals = list(map(is_refused, looks))
+            assert len(cut) == 1 or all(refusals), refusals
+            held.add(len(cut))
+
+        came = at_step(step, "", partial(cut.apply, [entry(kind, VALUES[kind])]), look)
+        assert all(map(is_refused, looks)), step
+        step += 1
+    assert held == {1, 2}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_long_page_cuts_off_is_refused_while_the_rest_of_it_is_read(kind: EntryKind) -> None:
     step, came = 0, True
     while came:
-        cut = RevocationSet([entry("sid", "other")])
+        cut = RevocationSet([entry("kid", "other")])
         subject, each = verifier(cut), token()
-        claims = subject.verify(each)
+        kept = subject.verify(each)
+        cut.judge(kept, 0.0, True)
+        looks = partial(subject.verify, each), partial(cut.judge, kept, 0.0, True)
 
-        def look(cut: RevocationSet = cut, claims: Claims[None] = claims) -> None:
-            with suppress(RevokedToken):
-                cut.judge(claims, 0.0, True)
+        def page(looks: Any = looks) -> Iterator[Entry]:
+            yield entry(kind, VALUES[kind])
+            for number in range(60):
+                yield entry("sid", f"s {number}")
+            assert all(map(is_refused, looks))
 
-        came = at_step(step, during, partial(cut.apply, [entry(kind, VALUES[kind])]), look)
-        with pytest.raises(RevokedToken):
-            subject.verify(each)
-        with pytest.raises(RevokedToken):
-            cut.judge(claims, 0.0, True)
+        came = at_step(step, "apply", partial(cut.apply, page()), partial(until_now, cut))
+        assert all(map(is_refused, looks)), step
         step += 1
-    assert step > 10
+    assert step > 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_interrupted_lets_nothing_pass_that_it_had_cut_off_and_the_next_page_mends_it(kind: EntryKind) -> None:
+    step, came, held = 0, True, set[int]()
+    while came:
+        cut = RevocationSet([entry("kid", "other")])
+        subject, each = verifier(cut), token()
+        kept, further = subject.verify(each), [entry(kind, VALUES[kind])]
+        cut.judge(kept, 0.0, True)
+        looks = partial(subject.verify, each), partial(cut.judge, kept, 0.0, True)
+        with suppress(MemoryError):
+            came = at_step(step, "", partial(cut.apply, further), fail)
+        until_now(cut)
+        assert len(cut) == 1 or all(map(is_refused, looks)), step
+        held.add(len(cut))
+        cut.apply([])
+        assert cut._passed is not None
+        cut.apply(further)
+        assert all(map(is_refused, looks)), step
+        step += 1
+    assert held == {1, 2}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_that_breaks_off_leaves_nothing_that_passed_before(kind: EntryKind) -> None:
+    cut = RevocationSet([entry("kid", "other")])
+    subject, each = verifier(cut), token()
+    kept = subject.verify(each)
+    cut.judge(kept, 0.0, True)
+    with pytest.raises(InvalidToken):
+        cut.apply([entry(kind, VALUES[kind]), Entry("jti", "?", 2, None)])
+    assert is_refused(partial(subject.verify, each))
+    assert is_refused(partial(cut.judge, kept, 0.0, True))
+
+
+def test_pages_without_entries_leave_what_passed() -> None:
+    cut = RevocationSet([entry("kid", "other")])
+    subject, each = verifier(cut), token()
+    subject.verify(each)
+    cut.apply([])
+    assert not at_step(0, "judge", partial(subject.verify, each), lambda: None)
+
+
+def fail() -> None:
+    raise MemoryError
+
+
+def is_refused(look: Any) -> bool:
+    try:
+        look()
+    except RevokedToken:
+        return True
+    return False
 
 
 def test_at_no_moment_entries_of_other_kinds_allow_a_glance() -> None:

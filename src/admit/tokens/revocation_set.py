@@ -80,6 +80,8 @@ class RevocationSet:
         self._window = (inf, -inf) if stale else (-inf, inf)
         self.glance = NO_GLANCE
         """For a verifier that looks for itself: a token passes whose key did, and whose session has no entry, in that time."""
+        self._passed: set[str] | None = None  # the kids that did, where keys were cut off; None while entries change
+        self._look_for()
         self.apply(entries)
 
     def believe(self, since: float, until: float) -> None:
@@ -92,13 +94,13 @@ class RevocationSet:
         since, until = self._window
         if not since <= now < until:
             self._stale()
-        # `passed` is taken before the entries are looked at, and replaced after they change: another thread's entry is never
+        # `passed` is taken before the entries are looked at, and taken away before they change: another thread's entry is never
         # missed.
         passed = self._passed
-        if kept and getattr(claims, "_passed", None) is passed:
+        if kept and passed is not None and getattr(claims, "_passed", None) is passed:
             return
         self.check(claims)
-        if self._kids:
+        if passed is not None and self._kids:
             passed.add(claims.kid)  # of a key that verifiers have: there are few
         if kept:
             force_setattr(claims, "_passed", passed)
@@ -144,12 +146,11 @@ class RevocationSet:
     def apply(self, entries: Iterable[Entry]) -> None:
         """Add entries; the later expiry and the higher epoch win."""
         further = iter(entries)
-        try:
-            while batch := list(islice(further, _AT_ONCE)):
-                self._add(batch)
-        finally:
-            self._look_for()
-            self._passed = set[str]()  # and in it the kids that pass, where keys were cut off
+        while batch := list(islice(further, _AT_ONCE)):
+            self._passed, self.glance = None, NO_GLANCE  # in this order: others may show what passed at any moment
+            self._add(batch)
+        if self._passed is None:  # by these entries, or by some that were interrupted
+            self._passed = set()
             self._show()
 
     def purge(self, now: float) -> None:
@@ -175,12 +176,13 @@ class RevocationSet:
         try:
             for entry in entries:
                 hashed, minute = b64url_decode(entry.digest.encode()), self._minute(entry.exp)
-                held = subjects if entry.kind == "sub" else others
-                held.append((hashed, minute, min(entry.epoch or 0, MOST_EPOCH)))
                 check = int.from_bytes(hashed[:4])
                 self._map[check >> 14] |= PAIRS[check & 31]
                 self._ends[entry.kind] = max(self._ends[entry.kind], minute)
+                held = subjects if entry.kind == "sub" else others
+                held.append((hashed, minute, min(entry.epoch or 0, MOST_EPOCH)))
         finally:
+            self._look_for()
             self._others.add(others)
             self._subjects.add(subjects)
 
@@ -201,8 +203,8 @@ class RevocationSet:
         """Let verifiers look for themselves, while there are entries of sessions and keys alone."""
         passed = self._passed
         shown = (*self._window, self._map, self._others.epoch, passed if self._kids else None)
-        self.glance = NO_GLANCE if self._further else shown
-        if self._further or passed is not self._passed:  # by another thread's entry, since the lines above
+        self.glance = NO_GLANCE if self._further or passed is None else shown
+        if passed is not self._passed:  # another thread's entries came, since the lines above
             self.glance = NO_GLANCE
 
     def __len__(self) -> int:
