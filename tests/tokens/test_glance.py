@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 KEY = Key.generate("HS256")
 SIGNER = Signer(KEY, issuer="https://auth.example", audience="orders")
+ADDING = ("apply", "add", "_look_for", "_show")
 VALUES: dict[EntryKind, str] = {"jti": "j1", "sid": "s1", "sub": "alice", "client": "web", "kid": KEY.kid}
 
 
@@ -195,7 +197,7 @@ def test_where_keys_were_cut_off_each_other_is_judged_once_after_every_entry() -
     others = Signer(further, issuer="https://auth.example", audience="orders").sign(sub="alice", client_id="web")
 
     def asks(each: str) -> bool:
-        return at_step(0, "judge", partial(subject.verify, each), lambda: None)
+        return at_step(0, ("judge",), partial(subject.verify, each), lambda: None)
 
     assert [asks(token()), asks(token("s2")), asks(token(None))] == [True, False, False]
     assert [asks(others), asks(others), asks(token())] == [True, False, False]
@@ -229,7 +231,7 @@ def test_wherever_an_entry_comes_in_between_it_is_not_missed(kind: EntryKind, be
         claims = subject.verify(each)
         act = partial(until_now, cut) if during == "_show" else partial(cut.judge, claims, 0.0, True)
         with suppress(RevokedToken):
-            came = at_step(step, during, act, partial(cut.apply, [entry(kind, VALUES[kind])]))
+            came = at_step(step, (during,), act, partial(cut.apply, [entry(kind, VALUES[kind])]))
         if came:
             with pytest.raises(RevokedToken):
                 subject.verify(each)
@@ -239,10 +241,8 @@ def test_wherever_an_entry_comes_in_between_it_is_not_missed(kind: EntryKind, be
     assert step > 10
 
 
-@pytest.mark.parametrize("believes", [False, True])
-@pytest.mark.parametrize("before", ["sid", "kid"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_lets_a_token_pass_that_an_entry_cuts_off(kind: EntryKind, before: EntryKind, believes: bool) -> None:
+@pytest.mark.parametrize(("before", "kind"), [*product(["kid"], KINDS), ("sid", "jti"), ("sid", "kid")])
+def test_nothing_lets_a_token_pass_that_an_entry_cuts_off(before: EntryKind, kind: EntryKind) -> None:
     """Whatever another thread does between any two steps of one that adds the entry, and afterwards."""
     step, came, held = 0, True, set[int]()
     while came:
@@ -253,13 +253,12 @@ def test_nothing_lets_a_token_pass_that_an_entry_cuts_off(kind: EntryKind, befor
         looks = partial(subject.verify, each), partial(cut.judge, kept, 0.0, True), partial(cut.judge, new, 0.0, True)
 
         def look(cut: RevocationSet = cut, looks: Any = looks) -> None:
-            if believes:
-                until_now(cut)
-            refusals = list(map(is_refused, looks))
-            assert len(cut) == 1 or all(refusals), refusals
+            assert len(cut) == 1 or all(map(is_refused, looks))
+            until_now(cut)
+            assert len(cut) == 1 or all(map(is_refused, looks))
             held.add(len(cut))
 
-        came = at_step(step, "", partial(cut.apply, [entry(kind, VALUES[kind])]), look)
+        came = at_step(step, ADDING, partial(cut.apply, [entry(kind, VALUES[kind])]), look)
         assert all(map(is_refused, looks)), step
         step += 1
     assert held == {1, 2}
@@ -281,13 +280,13 @@ def test_what_a_long_page_cuts_off_is_refused_while_the_rest_of_it_is_read(kind:
                 yield entry("sid", f"s {number}")
             assert all(map(is_refused, looks))
 
-        came = at_step(step, "apply", partial(cut.apply, page()), partial(until_now, cut))
+        came = at_step(step, ("apply",), partial(cut.apply, page()), partial(until_now, cut))
         assert all(map(is_refused, looks)), step
         step += 1
     assert step > 20
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["jti", "sub", "kid"])
 def test_what_is_interrupted_lets_nothing_pass_that_it_had_cut_off_and_the_next_page_mends_it(kind: EntryKind) -> None:
     step, came, held = 0, True, set[int]()
     while came:
@@ -297,7 +296,7 @@ def test_what_is_interrupted_lets_nothing_pass_that_it_had_cut_off_and_the_next_
         cut.judge(kept, 0.0, True)
         looks = partial(subject.verify, each), partial(cut.judge, kept, 0.0, True)
         with suppress(MemoryError):
-            came = at_step(step, "", partial(cut.apply, further), fail)
+            came = at_step(step, ADDING, partial(cut.apply, further), fail)
         until_now(cut)
         assert len(cut) == 1 or all(map(is_refused, looks)), step
         held.add(len(cut))
@@ -326,7 +325,7 @@ def test_pages_without_entries_leave_what_passed() -> None:
     subject, each = verifier(cut), token()
     subject.verify(each)
     cut.apply([])
-    assert not at_step(0, "judge", partial(subject.verify, each), lambda: None)
+    assert not at_step(0, ("judge",), partial(subject.verify, each), lambda: None)
 
 
 def fail() -> None:
@@ -343,19 +342,19 @@ def is_refused(look: Any) -> bool:
 
 def test_at_no_moment_entries_of_other_kinds_allow_a_glance() -> None:
     cut, seen = RevocationSet([entry("sid", "other"), entry("jti", "j1")]), list[bool]()
-    while at_step(len(seen), "_show", partial(until_now, cut), lambda: seen.append(cut.glance == NO_GLANCE)):
+    while at_step(len(seen), ("_show",), partial(until_now, cut), lambda: seen.append(cut.glance == NO_GLANCE)):
         pass
     assert len(seen) > 10
     assert all(seen)
 
 
-def at_step(step: int, name: str, act: Any, between: Any) -> bool:
-    """Do something, and something else just before that bytecode of a function of that name. Whether it came to it."""
+def at_step(step: int, names: tuple[str, ...], act: Any, between: Any) -> bool:
+    """Do something, and something else just before that bytecode of functions of these names. Whether it came to it."""
     left, came = step, False
 
     def trace(frame: Any, event: str, _: object) -> Any:
         nonlocal left, came
-        if name not in frame.f_code.co_name or came:
+        if came or not any(name in frame.f_code.co_name for name in names):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
