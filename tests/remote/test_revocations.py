@@ -156,6 +156,24 @@ def test_a_verifiers_clock_that_stands_still_keeps_no_old_news_young(issuer: Any
             verifier.verify(token)
 
 
+def test_a_feed_is_asked_often_enough_for_its_limit(issuer: Any) -> None:
+    """A page is as old as the question: one poll after another must end within the limit."""
+    waits = list[str]()
+    plain = issuer.answers[FEED]
+
+    def noting(handler: Any) -> Any:
+        waits.append(parse_qs(urlsplit(handler.path).query)["wait"][0])
+        return plain(handler)
+
+    issuer.answers[FEED] = noting
+    for seconds in (15, 300):
+        with closing(
+            RemoteIssuer(issuer.url, revocations="required", max_revocation_age=timedelta(seconds=seconds))
+        ) as remote:
+            poll(remote)
+    assert waits == ["5", "25"]
+
+
 def test_only_its_owner_can_decide_that_an_old_feed_is_accepted(issuer: Any, ticker: Any) -> None:
     remote = RemoteIssuer(issuer.url, revocations="required", on_stale="accept", now=ticker)
     verifier = remote.verifier(audience="orders")

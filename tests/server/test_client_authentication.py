@@ -55,6 +55,12 @@ def test_each_endpoint_takes_each_way(service: Served, secret: str, path: str) -
     assert ask(service, path, {}, basic("client.web", secret)).status_code == 200
 
 
+def test_basic_credentials_are_all_of_what_was_sent(service: Served, secret: str) -> None:
+    for client_id, spoken in (("client.web&x=1", secret), ("client.web", secret + "&x=1")):
+        answer = ask(service, "/introspect", {}, basic(client_id, spoken))
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
 @pytest.mark.parametrize("path", ENDPOINTS)
 def test_an_assertion_is_used_up_by_one_endpoint_for_all(service: Served, path: str) -> None:
     form = assertion(service)

@@ -14,7 +14,7 @@ from admit import KeySet
 from admit.service import feed, revocation
 from admit.service.facade import TokenService
 from admit.tokens.revocation import Entry, Page
-from tests.service.conftest import MovableClock, Opener
+from tests.service.conftest import START, MovableClock, Opener
 
 
 def page_of(service: TokenService, since: int | None = None, epoch: str | None = None) -> Page:
@@ -80,6 +80,38 @@ def test_many_followers_cost_one_signature_a_second_after_a_burst(service: Token
         time.sleep(service.feed_due(reader.seq, reader.epoch))
         reader.read()
         assert len(reader.known) == (40 if moving else 0)
+
+
+def test_places_that_nobody_was_told_of_cost_no_signature_each(service: TokenService) -> None:
+    cut_off(service, "a", "b")
+    service._core.follower.look()
+    epoch, head = service.feed_head()
+    before, begun = service._feed.signatures, time.monotonic()
+    pages = [service.feed_now(head - each, epoch) for each in range(60)]
+    assert None not in pages
+    assert service._feed.signatures - before <= 2 + time.monotonic() - begun
+
+
+def test_a_page_is_as_fresh_as_the_look_at_the_database_not_as_its_signature(
+    service: TokenService, clock: MovableClock
+) -> None:
+    assert page_of(service).iat == int(clock())
+    follower = service._core.follower
+    follower.close()  # what a silent database comes to
+    for seconds, expected in ((0, 0), (20, 12), (-7, 12), (12, 17), (-10, 15)):  # back with the clock alone
+        clock.forward(seconds * 1000)
+        follower._heard = time.monotonic() - 7.5
+        service._feed._edition = None
+        assert page_of(service).iat == int(START) + expected
+
+
+def test_whoever_may_not_wait_is_told_when_no_signature_is_due(service: TokenService) -> None:
+    assert service.feed_now() is not None
+    service._feed._edition, service._feed._paid = None, time.monotonic() + feed._BURST + 0.3
+    assert service.feed_now() is None
+    begun = time.monotonic()
+    assert service.feed()
+    assert time.monotonic() - begun > 0.1
 
 
 def test_whoever_is_far_behind_walks_along_pages_that_are_signed_once_for_all(

@@ -91,7 +91,8 @@ class RevocationFeed:
         """
         self._warned = float("-inf")
         self._issuer, self._url, self._keys, self._fetcher = issuer, url, keys, fetcher
-        self._limit, self._accept, self._wait = limit.total_seconds(), on_stale == "accept", wait
+        self._limit, self._accept = limit.total_seconds(), on_stale == "accept"
+        self._wait = min(wait, self._limit / 3)  # a page is as old as the question: so the next one comes in time
         self._clock, self._now = clock, now
         self._set = RevocationSet(stale=self._look)
         self.judge = self._set.judge

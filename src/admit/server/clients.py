@@ -128,6 +128,6 @@ def _basic(authorization: str) -> Credentials:
         named, spoken = read_form(b"x=" + client_id)["x"], read_form(b"x=" + secret)["x"]
     except (BinasciiError, UnicodeEncodeError, RefusedRequest, KeyError):
         raise InvalidClient("the Basic credentials cannot be read") from None
-    if not colon or not named or "\0" in named + spoken:
+    if not colon or not named or "\0" in named + spoken or b"&" in client_id + secret:
         raise InvalidClient("the Basic credentials cannot be read")
     return Credentials(named, spoken or None)

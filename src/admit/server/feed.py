@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from admit.errors import ConfigurationError, TooManyRequests, shown
+from admit.errors import ConfigurationError, shown
 from admit.server.loop import memory_only
 from admit.service.throttle import network
 from admit.tokens.waiting import WouldWait
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 READERS: Final = ("anyone", "clients")
 MAX_WAIT: Final = 25.0
 """Seconds: under the 30 s after which a verifier warns, and under the usual 60 s of proxies."""
+_AGAIN: Final = 0.02  # seconds
 
 
 class Feed:
@@ -73,24 +74,30 @@ class Feed:
         return await asyncio.shield(flight)
 
     async def _signed(self, since: int | None, epoch: str | None) -> str:
-        due = 0.0
-        with suppress(WouldWait), memory_only():  # else the thread that signs looks first
-            due = self._service.feed_due(since, epoch)
-        await asyncio.sleep(due)  # here, where nobody's thread waits
-        return await self._calls.feed(since, epoch)
+        due, least = 0.0, 0.0
+        while True:
+            with suppress(WouldWait), memory_only():  # else the thread that signs looks first
+                due = self._service.feed_due(since, epoch)
+            await asyncio.sleep(max(due, least))  # here, where nobody's thread waits
+            text = await self._calls.feed_now(since, epoch)
+            if text is not None:
+                return text
+            least = _AGAIN  # others were faster
 
     async def wait(
         self, since: int, epoch: str | None, seconds: float, address: str, gone: Callable[[], Awaitable[object]]
     ) -> None:
         """Returns when the head is no longer `since`, after `seconds`, or when `gone` (the client left) returns.
 
-        Raises TooManyRequests over a cap.
+        Over a cap at once: it is the wait that costs, and whoever was refused would soon trust nothing any more.
         """
         self._follow()
         moved = self._moved
         if self._stopping or seconds <= 0 or self._head_moved(since, epoch):
             return
-        with self._counted(address):
+        with self._counted(address) as may_wait:
+            if not may_wait:
+                return
             waiting = {asyncio.ensure_future(moved.wait()), asyncio.ensure_future(gone())}
             try:
                 await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -125,13 +132,14 @@ class Feed:
         moved.set()
 
     @contextmanager
-    def _counted(self, address: str) -> Iterator[None]:
+    def _counted(self, address: str) -> Iterator[bool]:
         place = network(address)
         if self.followers >= self._at_most or self._by_address[place] >= self._per_address:
-            raise TooManyRequests("too many requests wait for the revocation feed", retry_after=5)
+            yield False
+            return
         self._by_address[place] += 1
         try:
-            yield
+            yield True
         finally:
             self._by_address[place] -= 1
             if not self._by_address[place]:

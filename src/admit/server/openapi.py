@@ -318,9 +318,7 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
                 "wait", "Seconds to wait for news; at most 25, the default.", {"type": "string", "pattern": _SECONDS}
             ),
         ],
-        "responses": _answers(
-            {"200": _ok("A JWS of type revocations+jwt.", {}, "application/jwt")}, "400", "401", "429"
-        ),
+        "responses": _answers({"200": _ok("A JWS of type revocations+jwt.", {}, "application/jwt")}, "400", "401"),
     },
     ("GET", "/status-lists"): {
         "summary": "Where the status lists are (draft-ietf-oauth-status-list 9.3); none unless the service publishes them",

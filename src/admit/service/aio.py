@@ -216,6 +216,10 @@ class AsyncTokenService:
         """See TokenService.feed."""
         return await self._threads.run(self.sync.feed, since, epoch)
 
+    async def feed_now(self, since: int | None = None, epoch: str | None = None) -> str | None:
+        """See TokenService.feed_now."""
+        return await self._threads.run(self.sync.feed_now, since, epoch)
+
     def feed_due(self, since: int | None = None, epoch: str | None = None) -> float:
         """See TokenService.feed_due."""
         return self.sync.feed_due(since, epoch)

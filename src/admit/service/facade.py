@@ -308,6 +308,10 @@ class TokenService:
         """
         return self._feed.page(since, epoch)
 
+    def feed_now(self, since: int | None = None, epoch: str | None = None) -> str | None:
+        """`feed`, or None where it would wait: `feed_due` says for how long."""
+        return self._feed.page_now(since, epoch)
+
     def feed_due(self, since: int | None = None, epoch: str | None = None) -> float:
         """In how many seconds `feed` can tell everything that is known here by then; mostly 0."""
         return self._feed.due(since, epoch)

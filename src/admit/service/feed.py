@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PERIOD: Final = 1.0  # seconds for each signature
 _BURST: Final = 10
 _RECENT: Final = 3.0  # seconds that an edition reaches back
+_AGAIN: Final = 0.001  # seconds, where others were faster
 
 
 class _Signed(NamedTuple):
@@ -43,6 +44,7 @@ class Feed:
         self._heads: deque[tuple[float, int]] = deque([(0.0, 0)])  # of the editions before, with one older than _RECENT
         self._chunks: list[_Signed] = []
         self._signed_as = ("", "")
+        self._iat = 0.0  # of the newest signature
         self._paid = 0.0  # up to when the signatures so far are one a second
         self.signatures = 0
         """How many were made, for a metric."""
@@ -53,21 +55,23 @@ class Feed:
         Where a signature is not due yet, the edition before; for whoever that does not suit, after a wait of a second at
         most.
         """
+        while (text := self.page_now(since, epoch)) is None:
+            Event().wait(max(self._wait(), _AGAIN))
+        return text
+
+    def page_now(self, since: int | None, epoch: str | None) -> str | None:
+        """`page`, or None in place of a wait."""
         if since is not None:
             self._follower.reach(since)
-        while True:
-            with self._lock:
-                view = self._begun()
-                place = self._place(view, since, epoch)
-                text = self._chunk(view, place) or self._current(view, place)
-                if text is not None:
-                    return text
-                wait = self._wait()
-                if wait <= 0:
-                    return self._sign_edition(view, place)
-                if self._edition is not None and self._edition.since <= place <= self._edition.to:
-                    return self._edition.text
-            Event().wait(wait)
+        with self._lock:
+            view = self._begun()
+            place = self._place(view, since, epoch)
+            text = self._chunk(view, place) or self._current(view, place)
+            if text is None and self._wait() <= 0:
+                text = self._sign_edition(view, place)
+            if text is None and self._edition is not None and self._edition.since <= place <= self._edition.to:
+                text = self._edition.text
+            return text
 
     def due(self, since: int | None, epoch: str | None) -> float:
         """In how many seconds `page` has the newest for that place."""
@@ -120,9 +124,13 @@ class Feed:
         now = monotonic()
         while len(self._heads) > 1 and self._heads[1][0] <= now - _RECENT:
             self._heads.popleft()
-        since = min(self._heads[0][1], place)
-        if len(view.entries) - _index(view, since) > 2 * PAGE_ENTRIES:
-            since = place
+        since = self._heads[0][1]
+        behind = len(view.entries) - 2 * PAGE_ENTRIES
+        least = view.entries[behind - 1].seq if behind > 0 else 0  # further back are chunks
+        if (
+            place < since or since < least
+        ):  # one that suits everybody: for a place of its own each would take a signature
+            since = least
         text = self._sign(view, since, view.head.seq, more=False)
         self._paid = max(self._paid, now) + _PERIOD
         self._edition = _Signed(since, view.head.seq, text, now, view.head.epoch)
@@ -131,12 +139,15 @@ class Feed:
 
     def _sign(self, view: View, since: int, to: int, *, more: bool) -> str:
         self.signatures += 1
+        now, late = self._clock(), self._follower.late
+        # How old the view is, not the signature. It does not go back for that: followers would take it for a replay.
+        self._iat = min(now, max(self._iat, now - late)) if late else now
         return Page(
             iss=self._issuer,
             feed=view.head.epoch,
             since=since,
             to=to,
-            iat=int(self._clock()),
+            iat=int(self._iat),
             entries=tuple(view.entries[_index(view, since) : _index(view, to)]),
             full=since == 0,
             more=more,

@@ -169,6 +169,12 @@ class Follower:
         return monotonic() - self._heard if self._view is not None else float("inf")
 
     @property
+    def late(self) -> float:
+        """`age` where the thread does not keep to its period, otherwise 0."""
+        age = self.age
+        return age if age > _LATE else 0.0
+
+    @property
     def entries(self) -> int:
         """How many revocations are in force, as this process knows."""
         return 0 if self._view is None else len(self._view.revoked)
