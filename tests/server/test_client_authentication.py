@@ -56,7 +56,7 @@ def test_each_endpoint_takes_each_way(service: Served, secret: str, path: str) -
 
 
 def test_basic_credentials_are_all_of_what_was_sent(service: Served, secret: str) -> None:
-    for client_id, spoken in (("client.web&x=1", secret), ("client.web", secret + "&x=1")):
+    for client_id, spoken in (("client.web&y=1", secret), ("client.web", secret + "&y=1")):
         answer = ask(service, "/introspect", {}, basic(client_id, spoken))
         assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 

@@ -6,6 +6,7 @@ import random
 import shutil
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,13 @@ def test_places_that_nobody_was_told_of_cost_no_signature_each(service: TokenSer
     cut_off(service, "a", "b")
     service._core.follower.look()
     epoch, head = service.feed_head()
+    assert service.feed_now()
+    # As if the news were old, and editions reached back no further.
+    service._feed._heads, service._feed._edition = deque([(0.0, head)]), None
     before, begun = service._feed.signatures, time.monotonic()
     pages = [service.feed_now(head - each, epoch) for each in range(60)]
     assert None not in pages
+    assert all(page_of(service, head - each, epoch).since <= head - each for each in range(60))
     assert service._feed.signatures - before <= 2 + time.monotonic() - begun
 
 

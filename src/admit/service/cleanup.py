@@ -22,9 +22,7 @@ LIMIT: Final = 500
 _SPELL: Final = 0.3
 """Seconds of steps, one after the other, before the process looks after its keys and revocations again."""
 _DEAD: Final = milliseconds(timedelta(days=1))  # a session's row outlives it, for whoever looks into a complaint
-_REPLAYED: Final = milliseconds(
-    timedelta(minutes=10)
-)  # by which the database's clock may go back, and what is at work last
+_REPLAYED: Final = milliseconds(timedelta(minutes=10))
 
 
 def sweep(step: Callable[[int], int]) -> bool:

@@ -127,10 +127,8 @@ class Feed:
         since = self._heads[0][1]
         behind = len(view.entries) - 2 * PAGE_ENTRIES
         least = view.entries[behind - 1].seq if behind > 0 else 0  # further back are chunks
-        if (
-            place < since or since < least
-        ):  # one that suits everybody: for a place of its own each would take a signature
-            since = least
+        if place < since or since < least:
+            since = least  # so that it suits everybody: for a place of its own each would take a signature
         text = self._sign(view, since, view.head.seq, more=False)
         self._paid = max(self._paid, now) + _PERIOD
         self._edition = _Signed(since, view.head.seq, text, now, view.head.epoch)
