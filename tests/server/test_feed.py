@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
-from admit import KeySet
+from admit import KeySet, RemoteIssuer
+from admit.errors import RevokedToken
 from admit.server.feed import Feed
 from admit.service.aio import AsyncTokenService
 from admit.service.facade import TokenService
@@ -124,6 +126,31 @@ def test_followers_are_capped_in_all_too(serve: Callable[..., Any]) -> None:
         assert [*waiting] == [200, 200]
 
 
+def test_strangers_who_take_every_place_make_no_follower_deaf(serve: Callable[..., Any]) -> None:
+    service = serve("--followers", "1")
+    service.add_user()
+    tokens, head = service.login(audience="orders"), page(service)
+    with ThreadPoolExecutor() as pool:
+        stranger = pool.submit(page, service, since=head.to, epoch=head.feed)
+        while "admit_feed_followers 1.0" not in service.http.get(service.url + "/metrics").text:
+            time.sleep(0.02)
+        with closing(RemoteIssuer(service.url, revocations="required")) as remote:
+            verifier, feed = remote.verifier(audience="orders"), remote.revocations
+            assert verifier.verify(tokens["access_token"]).sid
+            assert feed is not None
+            heard, ends = feed._iat, time.monotonic() + 20  # before the stranger's own wait ends
+            while feed._iat <= heard + 1:  # it hears without a place
+                assert time.monotonic() < ends
+                time.sleep(0.05)
+            service.post("/logout", refresh_token=tokens["refresh_token"])
+            while len(feed) == 0:
+                assert time.monotonic() < ends
+                time.sleep(0.05)
+            with pytest.raises(RevokedToken):
+                verifier.verify(tokens["access_token"])
+        stranger.result(30)
+
+
 def test_a_follower_that_hangs_up_frees_its_place(serve: Callable[..., Any]) -> None:
     service = serve("--followers-per-address", "1")
     head = page(service)
@@ -151,7 +178,7 @@ def test_no_thread_waits_for_a_signature_where_another_request_was_faster(tmp_pa
         with signer._lock:  # nobody can say yet when a signature is due
             asked = asyncio.ensure_future(answers.answer(None, None))
             await asyncio.sleep(0.3)
-            signer._edition, signer._paid = None, time.monotonic() + 10 + 1.5
+            signer._edition, signer._paid = None, time.monotonic() + 10 + 3
         await asyncio.sleep(0.5)
         assert not asked.done()
         assert calls._threads._limiter.borrowed_tokens == 0

@@ -22,7 +22,7 @@ LIMIT: Final = 500
 _SPELL: Final = 0.3
 """Seconds of steps, one after the other, before the process looks after its keys and revocations again."""
 _DEAD: Final = milliseconds(timedelta(days=1))  # a session's row outlives it, for whoever looks into a complaint
-_REPLAYED: Final = milliseconds(timedelta(minutes=10))
+_REMEMBERED: Final = milliseconds(timedelta(minutes=10))  # that a used assertion is, after its exp
 
 
 def sweep(step: Callable[[int], int]) -> bool:
@@ -71,7 +71,7 @@ def due(now: int, retry_window: timedelta, kept: timedelta, limit: int) -> tuple
         select(audit.c.id).where(audit.c.at < now - milliseconds(kept)),
         select(devices.c.id).where(devices.c.seen_at < now - milliseconds(kept)),
         # An expired one is refused, but it may have been judged just before, or by a clock that then goes back.
-        select(assertions.c.digest).where(assertions.c.exp < now - _REPLAYED),
+        select(assertions.c.digest).where(assertions.c.exp < now - _REMEMBERED),
         select(throttle.c.id).where(throttle.c.expires_at < now),
     )
     return tuple(query.limit(limit).with_for_update(skip_locked=True) for query in queries)

@@ -137,7 +137,7 @@ class Feed:
 
     def _sign(self, view: View, since: int, to: int, *, more: bool) -> str:
         self.signatures += 1
-        now, late = self._clock(), self._follower.late
+        now, late = self._clock(), view.late
         # How old the view is, not the signature. It does not go back for that: followers would take it for a replay.
         self._iat = min(now, max(self._iat, now - late)) if late else now
         return Page(

@@ -39,7 +39,7 @@ _PATIENCE: Final = 5.0  # seconds that a caller stands behind another one's look
 class View:
     """Everything read at one moment."""
 
-    __slots__ = ("access", "entries", "feed", "head", "revoked", "secrets", "signers", "turns")
+    __slots__ = ("access", "entries", "feed", "head", "heard", "revoked", "secrets", "signers", "turns")
 
     def __init__(
         self,
@@ -55,6 +55,13 @@ class View:
         """When the keys are to be read anew although nobody changed them, in seconds of the monotonic clock."""
         self.entries: list[Entry] = []
         self.revoked = RevocationSet()
+        self.heard = monotonic()
+
+    @property
+    def late(self) -> float:
+        """Its age in seconds, where the follower does not keep to its period; otherwise 0."""
+        age = monotonic() - self.heard
+        return age if age > _LATE else 0.0
 
 
 class Follower:
@@ -135,6 +142,7 @@ class Follower:
             before = self._view
             view = self._storage.read(lambda tx: self._read(tx, before))
             view.revoked.purge(self._clock())
+            view.heard = started
             self._view, self._heard = view, started
             moved = before is None or view.head[:2] != before.head[:2]
         finally:
@@ -167,12 +175,6 @@ class Follower:
     def age(self) -> float:
         """Seconds since keys and revocations were last read; infinite where they never were."""
         return monotonic() - self._heard if self._view is not None else float("inf")
-
-    @property
-    def late(self) -> float:
-        """`age` where the thread does not keep to its period, otherwise 0."""
-        age = self.age
-        return age if age > _LATE else 0.0
 
     @property
     def entries(self) -> int:
