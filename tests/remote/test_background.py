@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from threading import Event
+from typing import Any
 
 import pytest
 
-from admit.errors import Unavailable
+from admit.errors import ServiceUnreachable, Unavailable
 from admit.remote.background import Background
 from admit.tokens.waiting import WouldWait, may_wait
 
@@ -58,3 +59,25 @@ def test_a_caller_that_may_not_wait_is_told_so_and_the_run_begins_all_the_same(h
     background.join(background.begin(), 5)
     assert hanging.runs >= 1
     background.close()
+
+
+class Failing:
+    """Work that fails at once, in no thread."""
+
+    def work(self) -> float:
+        raise ServiceUnreachable("it is away")
+
+
+def test_after_many_failures_the_next_try_is_still_near_and_callers_are_told_when(ticker: Any) -> None:
+    failing = Failing()
+    background = Background(failing.work, "test", ticker)
+    for _ in range(20):
+        pause = background._once(failing.work)
+        assert 0.5 <= pause <= 9
+        with pytest.raises(Unavailable) as caught:
+            background.settled()
+        assert pause <= caught.value.retry_after < pause + 1
+    ticker.now += 20
+    with pytest.raises(Unavailable) as caught:
+        background.settled()
+    assert caught.value.retry_after == 1

@@ -311,9 +311,17 @@ def test_an_issuer_that_is_down_is_not_asked_by_every_request(issuer: Any, clien
 
 def test_an_unknown_kid_is_not_judged_while_it_cannot_be_looked_up(issuer: Any, client: JWKSClient) -> None:
     client.current()
-    issuer.answers[JWKS] = FAULTS["500"]
-    with pytest.raises(KeysUnavailable):
-        client.missing("new")
+    works, issuer.answers[JWKS] = issuer.answers[JWKS], FAULTS["500"]
+    for kid in ("a stranger's", "new", "new"):  # the look that failed may have been for another kid
+        with pytest.raises(KeysUnavailable, match="500") as caught:
+            client.missing(kid)
+        assert caught.value.retry_after == 1
+    issuer.keys.append(Key.generate("ES256", kid="new").public())
+    issuer.answers[JWKS] = works
+    eventually(lambda: client._background.error is None)  # the thread tries again by itself
+    assert "new" in client.missing("new")
+    with pytest.raises(UnknownKey):
+        verifier(client, issuer).verify(issuer.token(Key.generate("ES256")))
 
 
 def test_a_clock_that_jumps_ahead_brings_a_fetch_and_not_an_outage(

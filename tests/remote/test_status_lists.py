@@ -253,6 +253,23 @@ def test_a_place_beyond_the_end_is_looked_for_once_in_a_while(
     assert checked(issuer, lists, 200)
 
 
+def test_a_place_beyond_the_end_is_not_judged_while_it_cannot_be_looked_for(
+    issuer: Any, published: Published, lists: StatusLists
+) -> None:
+    assert checked(issuer, lists)
+    published.size, issuer.answers[PATH] = 128, lambda _: (500, {}, b"")
+    for _ in range(3):
+        with pytest.raises(RevocationsUnavailable, match="500"):
+            checked(issuer, lists, 100)
+    assert checked(issuer, lists)
+    issuer.answers[PATH] = published.answer
+    ends = time.monotonic() + 5
+    while lists._followed(issuer.url + PATH).background.error is not None:
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+    assert checked(issuer, lists, 100)
+
+
 def test_many_callers_cause_one_fetch(issuer: Any, published: Published, lists: StatusLists) -> None:
     issuer.slow(PATH, 0.2)
     passed: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import ceil
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakMethod
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
     from admit.clock import Clock
 
-_BACKOFF: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds after the first, second, ... failure in a row; each is spread by up to a half."""
+_BACKOFF: Final = (0.5, 1.0, 2.0, 4.0, 6.0)
+"""Seconds after the first, second, ... failure in a row; each is spread by up to a half. Requests may be refused until the next
+try, so it is never far: one thread of a process asks, however many callers there are."""
 
 
 class _Runs:
@@ -95,8 +97,14 @@ class Background:
                 if runs.given_up >= number or not runs.changed.wait_for(lambda: runs.finished >= number, timeout):
                     runs.given_up = max(runs.given_up, number)
                     raise Unavailable(f"no answer within {timeout:g} s")
-            if self.error is not None:
-                raise _again(self.error)
+            self.settled()
+
+    def settled(self) -> None:
+        """Raise what the last run raised, if it did, and when to come again."""
+        error = self.error
+        if error is not None:
+            # An object of its own: one shared by many threads would grow a traceback without end.
+            raise Unavailable(str(error), max(ceil(self._retry_at - self._now()), 1))
 
     def run(self, timeout: float, unless: Callable[[], bool]) -> None:
         """`begin` and `join`, unless somebody else's run has just brought what is needed."""
@@ -125,8 +133,8 @@ class Background:
     def _begin(self, runs: _Runs) -> Ticket:
         self._ensure(runs)
         if not runs.running:
-            if self.error is not None and self._now() < self._retry_at:
-                raise _again(self.error)
+            if self._now() < self._retry_at:
+                self.settled()
             runs.wanted = True
             runs.changed.notify_all()
         return Ticket(runs, runs.finished + 1, os.getpid())
@@ -172,8 +180,3 @@ def _loop(background: Background, runs: _Runs) -> None:
                 runs.running = False
                 runs.finished += 1
                 runs.changed.notify_all()
-
-
-def _again(error: AdmitError) -> AdmitError:
-    """The same error as an object of its own: one shared by many threads would grow a traceback without end."""
-    return Unavailable(str(error), error.retry_after if isinstance(error, Unavailable) else 1)

@@ -143,7 +143,11 @@ class JWKSClient:
         with self._lock:
             look = self._look
             if look is None or look.over:
-                if now < self._next_look or now < self._absent.get(name, now):
+                if now < self._absent.get(name, now):
+                    return self.current()
+                if now < self._next_look:
+                    with self._explained():
+                        self._background.settled()
                     return self.current()
                 look = self._look = self._begun()
                 self._next_look = now + COOLDOWN

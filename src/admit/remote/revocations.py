@@ -164,17 +164,17 @@ class RevocationFeed:
         except WouldWait:
             raise
         except Unavailable as error:
-            problem = str(error)
+            problem, retry_after = str(error), error.retry_after
         else:
             if self._fresh():
                 return
-            problem = "the newest page is too old"
+            problem, retry_after = "the newest page is too old", 2
         if self._accept and self._iat:
             self._warn_of_accepting(problem)
             return
         heard = "never" if not self._iat else f"{self.age:.0f} s ago"
         raise RevocationsUnavailable(
-            f"revocations last heard {heard}, at most {self._limit:.0f} s are allowed: {problem}", 2
+            f"revocations last heard {heard}, at most {self._limit:.0f} s are allowed: {problem}", retry_after
         )
 
     def _warn_of_accepting(self, problem: str) -> None:

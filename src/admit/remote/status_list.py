@@ -206,10 +206,11 @@ class _Followed:
     def grown(self) -> StatusList:
         """The list after a look for a place beyond its end, at most one in 30 s. Raises RevocationsUnavailable."""
         now = self._lists._now()
-        if now < self._next_look:
-            return self._found()
-        self._next_look = now + _COOLDOWN
         try:
+            if now < self._next_look:
+                self.background.settled()
+                return self._found()
+            self._next_look = now + _COOLDOWN
             self.background.join(self.background.begin(), self._patience)
         except WouldWait:
             self._next_look = 0.0
