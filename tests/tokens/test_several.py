@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from admit import Claims, ConfigurationError, InvalidToken, Key, KeySet, Unchecked, Verifier, Verifiers
-from admit.errors import KeysUnavailable, MalformedToken, RevokedToken, UnknownKey, WrongIssuer, WrongType
+from admit.errors import (
+    KeysUnavailable,
+    MalformedToken,
+    RevocationsUnavailable,
+    RevokedToken,
+    UnknownKey,
+    WrongIssuer,
+    WrongType,
+)
 from admit.tokens.batch import verify_many
 from admit.web.bearer import Door, presented
 from tests.helpers.forge import AUDIENCE, NOW, claims, forge
@@ -99,6 +107,22 @@ def test_claims_are_judged_again_by_their_own_issuers_verifier() -> None:
         both(revocations=Everything()).recheck(theirs)
     with pytest.raises(WrongIssuer):
         Verifiers([verifier(ONE)]).recheck(theirs)
+
+
+def test_the_token_goes_to_its_own_issuers_verifier_too() -> None:
+    class Asked(Everything):
+        def check(self, claims: Claims[Any], /) -> None:
+            if asked:
+                raise RevocationsUnavailable("too old")
+
+        def ask(self, token: str, claims: Claims[Any], /) -> None:
+            asked.append(token)
+
+    asked, judge, theirs = list[str](), both(revocations=Asked()), token(OTHER)
+    passed = judge.verify(theirs)
+    asked.append("from now on")
+    judge.recheck(passed, theirs)
+    assert asked == ["from now on", theirs]
 
 
 def test_an_issuer_that_is_down_takes_no_other_with_it() -> None:

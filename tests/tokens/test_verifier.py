@@ -39,8 +39,8 @@ def verifier(*keys: Key, now: float = NOW, **settings: Any) -> Verifier[Any]:
 class CutOff:
     """Revocations that know one jti."""
 
-    def __init__(self, jti: str) -> None:
-        self.jti: str | None = jti
+    def __init__(self, jti: str | None) -> None:
+        self.jti = jti
 
     def check(self, claims: Claims[Any]) -> None:
         if claims.jti == self.jti:
@@ -722,6 +722,28 @@ def test_claims_that_passed_are_judged_again_by_their_key_their_times_and_what_w
     answering: Any = SimpleNamespace(check=lambda claims: False)
     with pytest.raises(RevocationsUnavailable):
         Verifier(KeySet([key("HS256")]), revocations=answering, **expected).recheck(passed)
+
+
+def test_claims_are_judged_again_by_asking_where_their_token_is_given() -> None:
+    class Asked(CutOff):
+        def check(self, claims: Claims[Any], /) -> None:
+            raise RevocationsUnavailable("too old")
+
+        def ask(self, token: str, claims: Claims[Any], /) -> None:
+            assert (token, claims) == (good, passed)
+            if self.jti:
+                raise RevokedToken("the issuer says so")
+
+    good = forge()
+    passed, revocations = verifier().verify(good), Asked(None)
+    subject = verifier(revocations=revocations)
+    subject.recheck(passed, good)
+    subject.recheck(passed, good.encode())
+    with pytest.raises(RevocationsUnavailable):
+        subject.recheck(passed)
+    revocations.jti = passed.jti
+    with pytest.raises(RevokedToken):
+        subject.recheck(passed, good)
 
 
 def test_revocations_that_judge_are_told_the_systems_time_and_what_was_kept() -> None:

@@ -4,7 +4,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Annotated, Any, NamedTuple
@@ -15,8 +15,11 @@ from fastapi import FastAPI, Security
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from admit import Claims, Verifier
 from admit.remote.issuer import RemoteIssuer
@@ -51,19 +54,48 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
         yield Issuer(served, added["client_id"], added["client_secret"])
 
 
+SOON = timedelta(milliseconds=100)
+
+
+async def ticks() -> AsyncIterator[str]:
+    while True:
+        yield "data: tick\n\n"
+        await asyncio.sleep(0.05)
+
+
+async def echo(websocket: WebSocket) -> None:
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+
+
 def starlette_app(verifier: Verifier[None]) -> Any:
     async def who(request: Request) -> Response:
         return PlainTextResponse(claims_of(request).sub)
 
-    return Starlette(routes=[Route("/", who)], middleware=[Middleware(BearerMiddleware, verifier=verifier)])
+    async def stream(_: Request) -> Response:
+        return StreamingResponse(ticks(), media_type="text/event-stream")
+
+    return Starlette(
+        routes=[Route("/", who), Route("/stream", stream), WebSocketRoute("/ws", echo)],
+        middleware=[Middleware(BearerMiddleware, verifier=verifier, recheck=SOON)],
+    )
 
 
 def fastapi_app(verifier: Verifier[None]) -> Any:
-    bearer, app = Bearer(verifier), FastAPI()
+    bearer, app = Bearer(verifier, recheck=SOON), FastAPI()
 
     @app.get("/")
     async def who(claims: Annotated[Claims[None], Security(bearer)]) -> str:
         return claims.sub
+
+    @app.get("/stream")
+    async def stream(request: Request, claims: Annotated[Claims[None], Security(bearer)]) -> StreamingResponse:
+        return StreamingResponse(bearer.while_good(claims, ticks(), request), media_type="text/event-stream")
+
+    @app.websocket("/ws")
+    async def socket(websocket: WebSocket, claims: Annotated[Claims[None], Security(bearer.socket)]) -> None:
+        await echo(websocket)
 
     return app
 
@@ -123,6 +155,36 @@ def test_a_door_that_asks_instead_lets_in_and_refuses_as_the_service_says(issuer
         with serving(door(remote.verifier(audience="orders", max_lifetime=timedelta(hours=1)))) as url:
             assert get(url, other).status_code == 200
             assert get(url, ended).status_code == 401
+
+
+@DOORS
+def test_what_outlives_its_request_is_asked_about_too(issuer: Issuer, door: Any) -> None:
+    wall, tokens = [0.0], issuer.tokens()
+    remote = follow(issuer, 0.5, on_stale="introspect", clock=lambda: time.time() + wall[0])
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    with (
+        remote,
+        serving(door(remote.verifier(audience="orders", max_lifetime=timedelta(hours=1)))) as url,
+        ExitStack() as open_,
+    ):
+        wall[0] = 400
+        client = open_.enter_context(httpx2.Client(trust_env=False, timeout=30))
+        stream = open_.enter_context(client.stream("GET", url + "/stream", headers=headers))
+        events = stream.iter_lines()
+        socket = open_.enter_context(
+            connect(f"ws{url.removeprefix('http')}/ws", additional_headers=headers, proxy=None)
+        )
+        ends = time.monotonic() + 1  # ten looks
+        while time.monotonic() < ends:
+            assert next(events) in ("data: tick", "")
+            socket.send("hello")
+            assert socket.recv(10) == "hello"
+        issuer.served.post("/logout", refresh_token=tokens["refresh_token"])
+        with pytest.raises(ConnectionClosed):  # once the answer is asked for anew: it counts for 5 s
+            socket.recv(20)
+        assert socket.close_code == 4401
+        for _ in events:  # it ends, too
+            pass
 
 
 def test_a_feed_for_clients_refuses_everybody_else(issuer: Issuer) -> None:

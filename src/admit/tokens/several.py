@@ -68,12 +68,12 @@ class Verifiers(Generic[E]):
         """
         return self.for_token(token).verify(token)
 
-    def recheck(self, claims: Claims[E]) -> None:
+    def recheck(self, claims: Claims[E], token: str | bytes | None = None) -> None:
         """As Verifier.recheck, by the verifier of the claims' issuer."""
         verifier = self._by_issuer.get(claims.iss or "")
         if verifier is None:
             raise WrongIssuer("the claims are of none of these issuers")
-        verifier.recheck(claims)
+        verifier.recheck(claims, token)
 
     def for_token(self, token: str | bytes) -> Verifier[E]:
         """The verifier of the issuer that a token names, not verified yet. Raises MalformedToken, WrongIssuer."""

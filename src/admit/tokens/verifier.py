@@ -277,17 +277,26 @@ class Verifier(Generic[E]):
             snapshot.cache.put(token, claims)
         return claims
 
-    def recheck(self, claims: Claims[Any]) -> None:
+    def recheck(self, claims: Claims[Any], token: str | bytes | None = None) -> None:
         """Raise what `verify` would raise by now for the token of these claims, which this verifier returned earlier.
 
-        For connections that outlive a request: it expired, its key is gone, or it was revoked. Raises InvalidToken,
-        KeysUnavailable, RevocationsUnavailable.
+        For connections that outlive a request: it expired, its key is gone, or it was revoked. Given the token, too, its
+        issuer is asked about it where revocations are so old that `verify` would ask. Raises InvalidToken, KeysUnavailable,
+        RevocationsUnavailable.
         """
         if all(key.kid != claims.kid for key in self._source.current()):
             raise UnknownKey("the key that signed the token is gone")
         now = self._clock()
         self._times(claims.registered, _NOTHING, now)
-        if self._revoked is not None and self._revoked.judge(claims, now, False) is not None:
+        if self._revoked is None:
+            return
+        try:
+            answered = self._revoked.judge(claims, now, False)
+        except RevocationsUnavailable:
+            if token is None:
+                raise
+            answered = self._asked(token, claims)
+        if answered is not None:
             raise _answered()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from admit.errors import (
@@ -79,9 +80,13 @@ class Door(Generic[E]):
         """As `admit`, for a thread."""
         return self.allowed(self.verifier.verify(token_of(request, self.cookies)), scopes, max_age)
 
-    async def recheck(self, claims: Claims[E]) -> None:
-        """Raise InvalidToken where claims that were let in would be refused by now, Unavailable where nobody knows."""
-        await self._judged(self.verifier.recheck, claims)
+    async def recheck(self, claims: Claims[E], request: Presented | None = None) -> None:
+        """Raise InvalidToken where claims that were let in would be refused by now, Unavailable where nobody knows.
+
+        request: what brought their token, so that the issuer can be asked about it.
+        """
+        token = None if request is None else token_of(request, self.cookies)
+        await self._judged(partial(self.verifier.recheck, token=token), claims)
 
     def allowed(self, claims: Claims[E], scopes: Sequence[str] = (), max_age: int | None = None) -> Claims[E]:
         """The claims, if they carry every one of `scopes`, and tell of a login at most `max_age` seconds ago."""

@@ -115,12 +115,19 @@ class Bearer(SecurityBase, Generic[E]):
                 await websocket.close(close_code(error), error.public)
             return False
 
-        async with until_end(Watch(self.door, claims, self._every), close):
+        async with until_end(Watch(self.door, claims, self._every, asked(websocket.scope)), close):
             yield claims
 
-    async def while_good(self, claims: Claims[E], source: AsyncIterable[T]) -> AsyncIterator[T]:
-        """What `source` yields, until the token of these claims ends: for event streams."""
-        async for item in Watch(self.door, claims, self._every).while_good(source):
+    async def while_good(
+        self, claims: Claims[E], source: AsyncIterable[T], request: HTTPConnection | None = None
+    ) -> AsyncIterator[T]:
+        """What `source` yields, until the token of these claims ends: for event streams.
+
+        request: the one that brought it, for an issuer that is asked while its revocations are stale. Without it, the stream
+        ends then.
+        """
+        brought = None if request is None else asked(request.scope)
+        async for item in Watch(self.door, claims, self._every, brought).while_good(source):
             yield item
 
     async def _claims(self, request: HTTPConnection, security_scopes: SecurityScopes) -> Claims[E]:

@@ -76,7 +76,7 @@ class BearerMiddleware:
         except AdmitError as error:
             await _send(self.door.refuse(error, self._scopes), scope, receive, send)
             return
-        watch = Watch(self.door, claims, self._every)
+        watch = Watch(self.door, claims, self._every, request)
         if request.is_websocket:
             await guard_socket(self.app, without_tokens(scope, request), receive, send, watch)
         else:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from admit.tokens.claims import Claims
+    from admit.tokens.presented import Presented
     from admit.web.bearer import Door
 
 T = TypeVar("T")
@@ -34,16 +35,18 @@ _GONE: Final = (OSError, RuntimeError, ClientDisconnect, WebSocketDisconnect)
 
 
 class Watch(NamedTuple):
-    """One token and the door that let it in. every: seconds between two looks; its expiry is awaited exactly."""
+    """One token, the door that let it in, and the request that brought it. every: seconds between two looks; its expiry is
+    awaited exactly."""
 
     door: Door[Any]
     claims: Claims[Any]
     every: float
+    request: Presented | None = None
 
     async def verdict(self) -> AdmitError | None:
         """Why the token would be refused by now; None while it would not."""
         try:
-            await self.door.recheck(self.claims)
+            await self.door.recheck(self.claims, self.request)
         except AdmitError as error:
             log.info("closed: %s: %s", error.code, error)
             return error
