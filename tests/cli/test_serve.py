@@ -106,6 +106,7 @@ REFUSED = {
     "IPv6, in the clear": (["--host", "::"], 24, "plain HTTP on ::"),
     "an issuer in the clear": (["--issuer", "http://auth.example"], 24, "not https"),
     "an issuer with a query": (["--issuer", "https://auth.example?x=1"], 24, "without query"),
+    "an issuer with a path that is none": (["--issuer", "https://auth.example/{a:b}"], 24, "no URL does"),
     "an issuer that is no URL": (["--issuer", "auth.example"], 24, "not a URL"),
     "half of TLS": (["--tls-cert", "x.pem"], 24, "belong together"),
     "certificates that are not": (["--tls-cert", __file__, "--tls-key", __file__], 24, "certificate"),

@@ -126,3 +126,16 @@ def test_the_metadata_says_how_clients_authenticate(service: Served) -> None:
         algorithms = metadata[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
         assert {"ES256", "RS256", "PS256", "Ed25519"} <= set(algorithms)
         assert not {name for name in algorithms if name.startswith("HS") or name == "none"}
+
+
+def test_the_log_says_why_a_client_was_refused_and_quotes_nothing(serve: Callable[..., Served]) -> None:
+    service = serve("--log-level", "info")
+    late = client_assertion(KEY, client_id="client.batch", issuer="https://another.example")
+    forms = (late, {"client_id": "client.batch", "client_secret": "no-secret-of-anybody"})
+    for form in forms:
+        assert ask(service, "/introspect", form).status_code == 401
+    assert service.post("/token", grant_type="refresh_token", refresh_token="no-token-at-all").status_code == 400
+    _, log = service.stop()
+    assert log.count("refused: invalid_client: unknown or disabled client") == 2
+    assert "refused: invalid_grant: not a refresh token of this service" in log
+    assert not any(spoken in log for spoken in (late["client_assertion"], "no-secret-of-anybody", "no-token-at-all"))

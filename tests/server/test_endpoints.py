@@ -97,6 +97,14 @@ def test_a_logout_ends_the_session_and_is_silent_about_unknown_tokens(service: A
     assert service.post("/logout", refresh_token="nonsense").status_code == 204
 
 
+def test_a_logout_by_the_access_token_is_refused_rather_than_believed_to_have_happened(service: Any) -> None:
+    tokens = service.login()
+    answer = service.post("/logout", refresh_token=tokens["access_token"])
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert "refresh token" in answer.json()["error_description"]
+    assert service.refresh(tokens["refresh_token"]).status_code == 200
+
+
 def test_revoking_is_200_for_every_token(service: Any) -> None:
     tokens = service.login()
     for token in (tokens["refresh_token"], tokens["access_token"], "nonsense"):

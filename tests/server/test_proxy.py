@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import time
 from collections.abc import Callable
@@ -162,3 +163,30 @@ def test_a_host_is_within_a_network_in_either_spelling(networks: tuple[str, ...]
 def test_every_ipv4_address_mapped_into_ipv6_is_everybody() -> None:
     with pytest.raises(ConfigurationError, match="anybody"):
         parse_networks(("::ffff:0.0.0.0/96",))
+
+
+def test_an_issuer_with_a_path_answers_where_its_metadata_says_and_where_rfc_8414_does(
+    serve: Callable[..., Any],
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    service = serve(start=False)
+    service.port, service.flags = port, ("--issuer", f"http://127.0.0.1:{port}/of/it")
+    service.start()
+    issuer, get = f"{service.url}/of/it", service.http.get
+    places = [
+        f"{service.url}/.well-known/oauth-authorization-server/of/it",
+        f"{issuer}/.well-known/oauth-authorization-server",
+        f"{service.url}/.well-known/oauth-authorization-server",  # a proxy took the path away
+    ]
+    document = get(places[0]).json()
+    assert all(get(place).json() == document for place in places)
+    assert document["issuer"] == issuer
+    for name, url in document.items():
+        if name.endswith(("_uri", "_endpoint")):
+            assert url.startswith(issuer)
+            assert get(url).status_code in (200, 405), name
+    assert get(issuer + "/openapi.json").status_code == 200
+    # Probes and metrics stay where the rules of the proxy look for them.
+    assert [get(issuer + path).status_code for path in ("/healthz", "/readyz", "/metrics")] == [404] * 3

@@ -45,6 +45,13 @@ def test_who_holds_the_list_already_is_not_sent_it_again(service: Served) -> Non
             break
     assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
     assert service.http.get(url, headers={"If-None-Match": '"x"'}).status_code == 200
+    assert service.http.get(url, headers={"If-None-Match": "*"}).status_code == 304
+    for _ in range(5):
+        tag = service.http.get(url).headers["etag"]
+        same = service.http.get(url, headers=[("If-None-Match", '"x"'), ("If-None-Match", tag)])
+        if same.status_code == 304:
+            break
+    assert same.status_code == 304  # one list over two lines
 
 
 @pytest.mark.parametrize("number", ["1", "00", "-1", "0x", "1" * 30, "0\u0660"])
@@ -62,10 +69,19 @@ def test_other_lists_are_not_found(service: Served, number: str) -> None:
         ("", 200),
         ("application/statuslist+cwt", 406),
         ("application/json", 406),
+        (f"{JWT};q=0", 406),
+        (f"*/*, {JWT};q=0.000", 406),
+        (f"*/*;q=0, {JWT};q=0.001", 200),
+        ("application/*;q=0, */*", 406),
     ],
 )
 def test_the_one_media_type_there_is_is_answered_or_nothing(service: Served, accept: str, status: int) -> None:
     assert service.http.get(service.url + "/status-lists/0", headers={"Accept": accept}).status_code == status
+
+
+def test_an_accept_header_over_two_lines_is_one_list(service: Served) -> None:
+    headers = [("Accept", "application/json"), ("Accept", JWT)]
+    assert service.http.get(service.url + "/status-lists/0", headers=headers).status_code == 200
 
 
 def test_lists_of_earlier_times_are_not_kept_and_the_answer_says_so(service: Served) -> None:

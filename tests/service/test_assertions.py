@@ -19,7 +19,7 @@ from admit.jose.encoding import json_bytes
 from admit.service.assertions import MAX_KEYS, ClientAssertion, Proven
 from admit.service.clients import authenticated, proven
 from admit.service.facade import TokenService
-from admit.service.schema import clients
+from admit.service.schema import assertions, clients
 from admit.tokens.client_assertion import CLIENT_ASSERTION, client_assertion
 from tests.service.conftest import PASSWORD, START, MovableClock, Opener
 
@@ -177,6 +177,7 @@ def test_a_disabled_client_has_no_key_any_more(batch: TokenService) -> None:
         batch.clients.authenticate(ID, made())
     with pytest.raises(InvalidRequest):
         batch.clients.set_keys(ID, {"keys": [OTHER.to_jwk()]})
+    assert not batch._core.read(lambda tx: tx.execute(select(assertions)).all())  # nor does it write anything
 
 
 def test_keys_are_replaced_and_those_that_are_gone_open_nothing(batch: TokenService) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -36,7 +37,7 @@ from admit.service.aio import AsyncTokenService
 from admit.tokens.origin import parse_origins
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from opentelemetry.trace import TracerProvider
     from starlette.requests import Request
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from admit.service.facade import TokenService
     from admit.tokens.cookies import Cookies
 
+METADATA: Final = "/.well-known/oauth-authorization-server"
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 FIRST_PARTY_ENDPOINTS: Final = (
@@ -72,7 +74,7 @@ ISSUER_ENDPOINTS: Final = (
     Endpoint("GET", "/status-lists/{number}", status_lists.status_list, "everybody"),
     Endpoint("GET", "/.well-known/jwks.json", metadata.jwks, "everybody"),
     Endpoint("GET", "/.well-known/revocations-jwks.json", metadata.feed_jwks, "everybody"),
-    Endpoint("GET", "/.well-known/oauth-authorization-server", metadata.metadata, "everybody"),
+    Endpoint("GET", METADATA, metadata.metadata, "everybody"),
 )
 """What other services need that trust this issuer."""
 
@@ -163,9 +165,11 @@ def create_app(
     async def openapi(request: Request) -> Response:  # noqa: ARG001
         return answer(described, headers=metadata.CACHED)
 
+    at = _places(service.issuer)
     paths: dict[str, list[Endpoint]] = {}
     for row in ENDPOINTS:
-        paths.setdefault(row.path, []).append(row)
+        for path in at(row.path):
+            paths.setdefault(path, []).append(row)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001
@@ -181,13 +185,13 @@ def create_app(
 
     app = Starlette(
         routes=[
-            *(Route(row.path, row.bind(context), methods=[row.method]) for row in ENDPOINTS),
+            *(Route(path, row.bind(context), methods=[row.method]) for row in ENDPOINTS for path in at(row.path)),
             *(
                 Route(path, cors.preflight(rows[0].readers, [row.method for row in rows]), methods=["OPTIONS"])
                 for path, rows in paths.items()
                 if rows[0].readers in cors.readers
             ),
-            Route("/openapi.json", openapi, methods=["GET"]),
+            *(Route(path, openapi, methods=["GET"]) for path in at("/openapi.json")),
         ],
         middleware=[
             Middleware(Requests, draining=context.draining),
@@ -199,6 +203,19 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.feed, app.state.draining = context.feed, context.draining
     return app
+
+
+def _places(issuer: str) -> Callable[[str], list[str]]:
+    """Where an endpoint answers: at its path, and for an issuer that has a path itself at that before it, whether or not a proxy
+    takes it away; its metadata also where RFC 8414 3.1 has it, with the issuer's path behind it."""
+    below, probes = unquote(urlsplit(issuer).path).rstrip("/"), {row.path for row in PROBES}
+
+    def at(path: str) -> list[str]:
+        if not below or path in probes:  # whom those answer is decided by their one path
+            return [path]
+        return [path, below + path, *([path + below] if path == METADATA else [])]
+
+    return at
 
 
 def make_cors(cookies: Cookies | None, origins: Sequence[str]) -> Cors:

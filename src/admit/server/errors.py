@@ -67,6 +67,7 @@ def render(error: AdmitError) -> Response:
     if isinstance(error, MfaRequired):
         return refusal(error.status, error.code, error.public, {"WWW-Authenticate": BEARER})
     if isinstance(error, InvalidClient):
+        log.info("refused: %s: %s", error.code, error)
         return refusal(
             error.status, error.code, error.public, {"WWW-Authenticate": f'Basic realm="{REALM}", charset="UTF-8"'}
         )
@@ -74,9 +75,11 @@ def render(error: AdmitError) -> Response:
         None if type(error) is not UnreadableToken and isinstance(error, OAuthError) else challenge(error, realm=REALM)
     )
     if refused is not None:
+        log.info("refused: %s: %s", error.code, error)
         code = refused.code or "invalid_token"
         return refusal(refused.status, code, error.public, {"WWW-Authenticate": refused.authenticate})
     if isinstance(error, OAuthError):
+        log.info("refused: %s: %s", error.code, error)
         return refusal(error.status, error.code, error.public)
     if isinstance(error, Unavailable):
         log.warning("unavailable: %s: %s", error.code, error)

@@ -47,7 +47,7 @@ async def login(context: Context, request: Request) -> Response:
 
 
 async def logout(context: Context, request: Request) -> Response:
-    """End the session of a refresh token of any generation; an unknown token is answered alike."""
+    """End the session of a refresh token of any generation; an unknown token is answered alike, an access token refused."""
     parameters = await read_body(request, json=True, may_be_absent=context.cookies is not None)
     carried = read_refresh_token(context, request, parameters)
     await context.calls.logout(carried.token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import signal
 import socket
 import ssl
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 Reason = Literal["unsafe", "folder", "port", "database", "master key"]
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 MOST_WORKERS: Final = 64
+_PATH: Final = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")  # of a URL (RFC 3986 3.3)
 
 log = logging.getLogger("admit.server")
 
@@ -113,8 +115,10 @@ def check_issuer(issuer: str) -> None:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if host is None or parts.query or parts.fragment or "@" in parts.netloc or port == 0:
+    if host is None or "@" in parts.netloc or port == 0 or parts.query or parts.fragment:
         raise CannotServe("unsafe", f"the issuer {shown(issuer)} is not a URL without query and fragment")
+    if not _PATH.fullmatch(parts.path):
+        raise CannotServe("unsafe", f"the path of the issuer {shown(issuer)} holds what no URL does")
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
         raise CannotServe(
             "unsafe", f"the issuer {shown(issuer)} is not https: whoever sits between could forge the keys it publishes"

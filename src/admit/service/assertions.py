@@ -69,11 +69,10 @@ def read_keys(jwks: Mapping[str, Any] | str | bytes) -> str:
 def proof(core: Core, client: Client | None, now: int, given: ClientAssertion) -> Proven:
     """What an assertion proves, once its jti is used up. now: milliseconds of the database's clock.
 
-    Whether the client is disabled, `authenticated` asks. The signature comes first: a stranger uses up nothing. Raises
-    InvalidClient (RFC 7523 3, 3.2).
+    The signature comes first: a stranger uses up nothing. Raises InvalidClient (RFC 7523 3, 3.2).
     """
-    if client is None or client.jwks is None:
-        raise InvalidClient("unknown client, or one that has no keys")
+    if client is None or client.jwks is None or client.disabled:  # who was removed writes no more rows
+        raise InvalidClient("unknown or disabled client, or one that has no keys")
     # iss and sub are the client, aud is this issuer and nobody else beside it: RFC 7523 3, as rfc7523bis has it.
     verifier = Verifier(
         KeySet.from_jwks(client.jwks),

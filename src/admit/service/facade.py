@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from admit.clock import Clock, system_clock
-from admit.errors import ConfigurationError, InvalidRequest
+from admit.errors import ConfigurationError, InvalidRequest, NotARefreshToken
 from admit.jose.algorithms import algorithm as algorithm_row
 from admit.jose.keys import Key
 from admit.service import (
@@ -254,7 +254,12 @@ class TokenService:
         return tokens.introspect(self._core, self._any, token, client)
 
     def logout(self, refresh_token: str) -> None:
-        """End the session of a refresh token of any generation; silent for anything else."""
+        """End the session of a refresh token of any generation; silent for what is no token.
+
+        Raises NotARefreshToken for a JWT, such as the session's access token: whoever sends it believes to be logged out.
+        """
+        if refresh_token.count(".") == 2:
+            raise NotARefreshToken("logout was given a JWT, and wants the refresh token")
         tokens.end_by_token(self._core, refresh_token, "logout")
 
     def logout_everywhere(self, sub: str) -> None:
