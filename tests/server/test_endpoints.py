@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from admit import KeySet, Verifier, peek
+from admit import ConfigurationError, KeySet, TokenService, Verifier, peek
+from admit.server.app import create_app
 from admit.tokens.revocation import Page
+from admit.web.auth_router import auth_router
 
 PASSWORD = "correct horse battery staple"
 
@@ -217,3 +221,15 @@ def test_a_method_that_a_path_does_not_take_is_answered_with_all_that_it_takes(
     answer = service.http.request(method, service.url + path)
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize(
+    "issuer", ["http://auth.example", "auth.example", "https://auth.example?x=1", "https://a.example/{x}"]
+)
+def test_a_service_that_nobody_could_trust_by_its_url_is_not_put_on_the_web(tmp_path: Path, issuer: str) -> None:
+    service = TokenService(f"sqlite:///{tmp_path / 'auth.db'}", issuer=issuer, audience="orders")
+    with closing(service):
+        assert service.issuer == issuer  # in process it would do
+        for publish in (create_app, auth_router):
+            with pytest.raises(ConfigurationError, match="issuer"):
+                publish(service)

@@ -100,7 +100,11 @@ def create_context(
     tracer_provider: TracerProvider | None = None,
     siblings: Siblings | None = None,
 ) -> Context:
-    """What the endpoints of one service share in this process. followers: how many may wait for the feed at once."""
+    """What the endpoints of one service share in this process. followers: how many may wait for the feed at once.
+
+    Raises ConfigurationError, also for an issuer that nobody could trust by its URL, though in process it would do.
+    """
+    metadata.check_issuer(service.issuer)
     if cookies is not None:
         require_same_scheme(cookies, service.issuer)
     calls = AsyncTokenService(service)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
+from admit.errors import ConfigurationError, shown
 from admit.jose.algorithms import ALGORITHMS
 from admit.server.errors import answer
+from admit.server.proxy import is_loopback
 from admit.server.token import GRANTS
 
 if TYPE_CHECKING:
@@ -20,6 +24,24 @@ CACHED = {"Cache-Control": "public, max-age=300"}
 _METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 _ALGORITHMS = [row.name for row in ALGORITHMS.values() if not row.symmetric]
 """What client assertions are signed with; a registered key has one of them, and only that."""
+_PATH: Final = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")  # of a URL (RFC 3986 3.3)
+
+
+def check_issuer(issuer: str) -> None:
+    """Raises ConfigurationError for an issuer that is no https URL; http only on loopback (RFC 8414 2)."""
+    try:
+        parts = urlsplit(issuer)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or "@" in parts.netloc or port == 0 or parts.query or parts.fragment:
+        raise ConfigurationError(f"the issuer {shown(issuer)} is not a URL without query and fragment")
+    if not _PATH.fullmatch(parts.path):
+        raise ConfigurationError(f"the path of the issuer {shown(issuer)} holds what no URL does")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ConfigurationError(
+            f"the issuer {shown(issuer)} is not https: whoever sits between could forge the keys it publishes"
+        )
 
 
 async def metadata(context: Context, request: Request) -> Response:  # noqa: ARG001

@@ -70,6 +70,14 @@ def plain(host: str) -> str:
     return host if mapped is None else str(mapped)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
+    try:
+        return ip_address(plain(host)).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def within(host: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
     """Whether a host is an address of one of these networks."""
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import signal
 import socket
 import ssl
@@ -15,12 +14,11 @@ from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import urlsplit
 
 import uvicorn
 from sqlalchemy.engine import make_url
 
-from admit.errors import AdmitError, ConfigurationError, shown
+from admit.errors import AdmitError, ConfigurationError
 from admit.jose.algorithms import algorithm
 from admit.server import logs, traces
 from admit.server.app import create_app, make_cors
@@ -29,7 +27,8 @@ from admit.server.cookies import require_same_scheme
 from admit.server.drain import GRACEFUL_SECONDS, Server
 from admit.server.feed import READERS
 from admit.server.handles import raise_limit, share
-from admit.server.proxy import parse_networks, plain
+from admit.server.metadata import check_issuer
+from admit.server.proxy import is_loopback, parse_networks, plain
 from admit.server.siblings import Siblings
 from admit.server.workers import Supervisor, WorkerFailed
 from admit.service.facade import TokenService
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 Reason = Literal["unsafe", "folder", "port", "database", "master key"]
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 MOST_WORKERS: Final = 64
-_PATH: Final = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@%-]*")  # of a URL (RFC 3986 3.3)
 
 log = logging.getLogger("admit.server")
 
@@ -68,6 +66,8 @@ def check(settings: Settings) -> None:
             parse_networks(settings.trusted_proxy)
         parse_networks(settings.metrics_from, "metrics_from")
         parse_networks(settings.traces_from, "traces_from")
+        if settings.issuer:
+            check_issuer(settings.issuer)
         cookies = settings.cookies
         make_cors(cookies, settings.cors_origins)
         if cookies is not None:
@@ -80,7 +80,7 @@ def check(settings: Settings) -> None:
     if settings.trusted_proxy:
         if not settings.issuer:
             raise CannotServe("unsafe", "behind a proxy the service cannot know its own URL: give --issuer https://...")
-    elif not tls and not _is_loopback(settings.host):
+    elif not tls and not is_loopback(settings.host):
         raise CannotServe(
             "unsafe",
             f"plain HTTP on {settings.host} would carry passwords in the clear: give --tls-cert and --tls-key, "
@@ -102,27 +102,8 @@ def check(settings: Settings) -> None:
         raise CannotServe("unsafe", "followers_per_address is a number from 1")
     if not settings.audience:
         raise CannotServe("unsafe", "at least one audience is needed: a token for nobody would be for anybody")
-    if settings.issuer:
-        check_issuer(settings.issuer)
-    elif ip_unspecified(settings.host):
+    if not settings.issuer and ip_unspecified(settings.host):
         raise CannotServe("unsafe", f"{settings.host} is no name that a client can use: give --issuer https://...")
-
-
-def check_issuer(issuer: str) -> None:
-    """Raises CannotServe for an issuer that is no https URL; http only on loopback (RFC 8414 2)."""
-    try:
-        parts = urlsplit(issuer)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if host is None or "@" in parts.netloc or port == 0 or parts.query or parts.fragment:
-        raise CannotServe("unsafe", f"the issuer {shown(issuer)} is not a URL without query and fragment")
-    if not _PATH.fullmatch(parts.path):
-        raise CannotServe("unsafe", f"the path of the issuer {shown(issuer)} holds what no URL does")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise CannotServe(
-            "unsafe", f"the issuer {shown(issuer)} is not https: whoever sits between could forge the keys it publishes"
-        )
 
 
 def open_service(settings: Settings, issuer: str | None = None) -> TokenService:
@@ -319,13 +300,6 @@ def _make_folder(settings: Settings) -> None:
         raise CannotServe("folder", f"the data folder {settings.data} cannot be written: {error.strerror}") from None
     if make_url(settings.database_url).get_backend_name() == "sqlite" and settings.data.stat().st_mode & 0o077:
         raise CannotServe("folder", f"the data folder {settings.data} is open to others: chmod 700 {settings.data}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(plain(host)).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def ip_unspecified(host: str) -> bool:
