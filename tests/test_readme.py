@@ -1,7 +1,7 @@
 """Runs what the documentation shows: a page's python and console blocks, in order, are one program.
 
-A `console` block types each line after `$ ` into one POSIX shell a page, in a temporary directory with this
-environment's commands on PATH; what follows is its output, where `...` stands for anything. Every command must succeed,
+A `console` block types each line after `$ ` into one POSIX shell a page, and the six lessons also into one, in a temporary
+directory with this environment's commands on PATH; Python works in the folder where that shell is; what follows is its output, where `...` stands for anything. Every command must succeed,
 except the last of a block tagged `console fails`, which must not. `console no-run` installs, and `INSTALLS` lists it.
 """
 
@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.console import Block, run_console, shell_in
+from tests.helpers.console import Block, run_command, run_console, shell_in
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LESSONS = tuple(page for page in PAGES if re.match(r"docs/learn/\d", page))
 RUN = ("python", "console", "console fails")
 SHOWN = ("text", "json", "toml")
 PORT = "8000"  # where `jwt serve` listens by default; whatever listens there on this machine is none of our business
@@ -53,22 +54,26 @@ def free_port() -> str:
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("page", PAGES)
-def test_what_a_page_shows_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "curl " in (ROOT / page).read_text(encoding="utf-8") and not shutil.which("curl"):
+@pytest.mark.parametrize(
+    "pages", [*((page,) for page in PAGES), LESSONS], ids=lambda each: each[0] if len(each) == 1 else "lessons"
+)
+def test_what_a_page_shows_runs(pages: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if any("curl " in (ROOT / page).read_text(encoding="utf-8") for page in pages) and not shutil.which("curl"):
         pytest.skip("the page calls curl, and there is none here")
     port = free_port()
-    module = types.ModuleType("page")
-    monkeypatch.setitem(sys.modules, "page", module)
     monkeypatch.chdir(tmp_path)
     with shell_in(tmp_path, ADMIT_PORT=port) as shell:
-        for shown in blocks(page):
-            block = shown._replace(text=shown.text.replace(f":{PORT}", f":{port}"))
-            if block.tag == "python":
-                source = "\n" * (block.line - 1) + block.text
-                exec(compile(source, ROOT / page, "exec", dont_inherit=True), module.__dict__)
-            elif block.tag in RUN:
-                run_console(shell, block)
+        for page in pages:
+            module = types.ModuleType("page")
+            monkeypatch.setitem(sys.modules, "page", module)
+            for shown in blocks(page):
+                block = shown._replace(text=shown.text.replace(f":{PORT}", f":{port}"))
+                if block.tag == "python":
+                    source = "\n" * (block.line - 1) + block.text
+                    exec(compile(source, ROOT / page, "exec", dont_inherit=True), module.__dict__)
+                elif block.tag in RUN:
+                    run_console(shell, block)
+                    monkeypatch.chdir(run_command(shell, "pwd")[1].rstrip("\n"))
 
 
 @pytest.mark.parametrize(
