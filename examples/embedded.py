@@ -1,6 +1,18 @@
-"""Login, refresh, logout and a protected endpoint in one application: `uvicorn examples.embedded:app`.
+"""Login, refresh, logout and a protected endpoint in one application.
 
-curl -d 'username=alice&password=...' http://127.0.0.1:8000/login
+In this folder, with `pip install 'admit[server,fastapi]'`, a first user, and the server:
+
+    python -c 'from embedded import auth; auth.users.add("alice", "correct horse battery staple")'
+    uvicorn embedded:app
+
+Log in, ask with the answer's access_token, refresh and log out with its refresh_token:
+
+    curl -d username=alice --data-urlencode 'password=correct horse battery staple' http://127.0.0.1:8000/login
+    curl -H 'Authorization: Bearer ...' http://127.0.0.1:8000/orders
+    curl -d grant_type=refresh_token -d refresh_token=... http://127.0.0.1:8000/token
+    curl -d refresh_token=... http://127.0.0.1:8000/logout
+
+auth.db.key, made beside auth.db, is the master key: the one is of no use without the other.
 """
 
 from typing import Annotated

@@ -1,8 +1,9 @@
 """Runs what the documentation shows: a page's python and console blocks, in order, are one program.
 
-A `console` block types each line after `$ ` into one POSIX shell a page, and the six lessons also into one, in a temporary
-directory with this environment's commands on PATH; Python works in the folder where that shell is; what follows is its output, where `...` stands for anything. Every command must succeed,
-except the last of a block tagged `console fails`, which must not. `console no-run` installs, and `INSTALLS` lists it.
+A `console` block types each line after `$ ` into one POSIX shell a page, in a temporary directory with this environment's
+commands on PATH and `examples/embedded.py`; what follows is its output, where `...` stands for anything. Python runs in the
+folder where that shell is. Every command must succeed, except the last of a block tagged `console fails`, which must not.
+`console no-run` installs, and `INSTALLS` lists it. The lessons run once more, one after the other in one shell.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import shutil
 import socket
 import sys
+import tomllib
 import types
 from pathlib import Path
 
@@ -25,7 +27,7 @@ RUN = ("python", "console", "console fails")
 SHOWN = ("text", "json", "toml")
 PORT = "8000"  # where `jwt serve` listens by default; whatever listens there on this machine is none of our business
 INSTALLS = {
-    "README.md": ["pip install admit", "pip install 'admit[cli]'", "pip install 'admit[server,fastapi]'", "make demo"],
+    "README.md": ["pip install 'admit[server,fastapi]'", "make demo"],
     "CONTRIBUTING.md": [
         "make test",
         "make test PYTHON=python3.13",
@@ -62,7 +64,8 @@ def test_what_a_page_shows_runs(pages: tuple[str, ...], tmp_path: Path, monkeypa
         pytest.skip("the page calls curl, and there is none here")
     port = free_port()
     monkeypatch.chdir(tmp_path)
-    with shell_in(tmp_path, ADMIT_PORT=port) as shell:
+    shutil.copy(ROOT / "examples" / "embedded.py", tmp_path)
+    with shell_in(tmp_path, ADMIT_PORT=port, UVICORN_PORT=port) as shell:
         for page in pages:
             module = types.ModuleType("page")
             monkeypatch.setitem(sys.modules, "page", module)
@@ -108,3 +111,14 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", (ROOT / page).read_text(encoding="utf-8"))
     missing = [link for link in links if not (ROOT / page).parent.joinpath(link).exists()]
     assert not missing
+
+
+def test_the_first_application_of_the_readme_is_the_example() -> None:
+    example = (ROOT / "examples" / "embedded.py").read_text(encoding="utf-8")
+    assert blocks("README.md")[0].text == example.split('"""\n')[1].lstrip()
+
+
+def test_the_readme_says_what_every_extra_is_for() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    install = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Install")[2].partition("\n## ")[0]
+    assert [extra for extra in extras if f"`{extra}`" not in install] == []
