@@ -4,6 +4,8 @@ ADMIT_ISSUER=https://auth.example uvicorn examples.orders_api:app
 
 It shares nothing with the issuer but HTTP: keys and revocations are followed in the background. ADMIT_AUDIENCE says who
 it is (`orders` unless set); ADMIT_INSECURE_HOSTS names hosts that may be spoken to in plain http, separated by commas.
+
+It does not start while the issuer is away. Without its lifespan it would, and answer 503 until the issuer is there.
 """
 
 import os
