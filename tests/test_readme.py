@@ -12,7 +12,6 @@ import re
 import shutil
 import socket
 import sys
-import tomllib
 import types
 from pathlib import Path
 
@@ -118,32 +117,6 @@ def test_the_first_application_of_the_readme_is_the_example() -> None:
     assert blocks("README.md")[0].text == example.split('"""\n')[1].lstrip()
 
 
-def test_the_readme_says_what_every_extra_is_for() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    install = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Install")[2].partition("\n## ")[0]
-    assert [extra for extra in extras if f"`{extra}`" not in install] == []
-
-
-def test_the_table_of_requests_is_that_of_the_openapi_document() -> None:
-    from admit.server.openapi import document
-
-    operations = {
-        f"{method.upper()} {path}": described
-        for path, methods in document("https://auth.example")["paths"].items()
-        for method, described in methods.items()
-    }
-    rows = re.findall(
-        r"^\| `([A-Z]+ /.*?)`( \*)? \|.*?\| (.*?) ?\|",
-        (ROOT / "docs/http.md").read_text(encoding="utf-8"),
-        re.MULTILINE,
-    )
-    assert sorted(request for request, _, _ in rows) == sorted(operations)
-    for request, star, parameters in rows:
-        body = operations[request].get("requestBody", {}).get("content", {})
-        assert bool(star) == ("application/json" in body), request
-        schema = next(iter(body.values()))["schema"] if body else {"properties": {}, "required": []}
-        query = [each["name"] for each in operations[request].get("parameters", ()) if each["in"] == "query"]
-        named, optional = (set(re.findall(r"`(\w+)`", part)) for part in (parameters, parameters.partition("(")[2]))
-        assert set(schema["required"]) <= named - optional, request
-        assert named <= {*schema["properties"], *query}, request
-        assert set(query) <= named, request
+def test_the_readme_leads_to_every_page_of_the_docs() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in ROOT.glob("docs/*.md") if f"(docs/{page.name})" not in readme] == []
