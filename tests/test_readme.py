@@ -59,8 +59,10 @@ def free_port() -> str:
     "pages", [*((page,) for page in PAGES), LESSONS], ids=lambda each: each[0] if len(each) == 1 else "lessons"
 )
 def test_what_a_page_shows_runs(pages: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if any("curl " in (ROOT / page).read_text(encoding="utf-8") for page in pages) and not shutil.which("curl"):
-        pytest.skip("the page calls curl, and there is none here")
+    shown = "".join((ROOT / page).read_text(encoding="utf-8") for page in pages)
+    for tool in ("curl", "jq"):
+        if re.search(rf"\b{tool} ", shown) and not shutil.which(tool):
+            pytest.skip(f"the page calls {tool}, and there is none here")
     port = free_port()
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "examples" / "embedded.py", tmp_path)
@@ -68,8 +70,8 @@ def test_what_a_page_shows_runs(pages: tuple[str, ...], tmp_path: Path, monkeypa
         for page in pages:
             module = types.ModuleType("page")
             monkeypatch.setitem(sys.modules, "page", module)
-            for shown in blocks(page):
-                block = shown._replace(text=shown.text.replace(f":{PORT}", f":{port}"))
+            for typed in blocks(page):
+                block = typed._replace(text=typed.text.replace(f":{PORT}", f":{port}"))
                 if block.tag == "python":
                     source = "\n" * (block.line - 1) + block.text
                     exec(compile(source, ROOT / page, "exec", dont_inherit=True), module.__dict__)

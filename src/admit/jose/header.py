@@ -64,7 +64,7 @@ def join(
     if members.keys() & unprotected.keys():
         raise MalformedToken("the protected and the unprotected header share a name (RFC 7515 7.2.1)")
     if "crit" in unprotected or "b64" in unprotected:
-        raise MalformedToken("crit and b64 belong into the protected header (RFC 7515 4.1.11, RFC 7797 3)")
+        raise MalformedToken("crit and b64 belong in the protected header (RFC 7515 4.1.11, RFC 7797 3)")
     _check_crit(members, understood)
     return _header(members | dict(unprotected), frozenset(unprotected))
 

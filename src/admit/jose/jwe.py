@@ -139,7 +139,7 @@ def content_of(header: Header, allowed: frozenset[str], *, inflate: bool) -> Con
     if "zip" in header.members and not (inflate and header.members["zip"] == "DEF"):
         raise MalformedToken("the token is compressed (zip), and nobody asked for that")
     if "zip" in header.unprotected:
-        raise MalformedToken("zip belongs into the protected header (RFC 7516 4.1.3)")
+        raise MalformedToken("zip belongs in the protected header (RFC 7516 4.1.3)")
     return CONTENT_ENCRYPTION[name]
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-"""No answer of this service belongs into a cache unless it says so itself (RFC 6749 5.1)."""
+"""No answer of this service belongs in a cache unless it says so itself (RFC 6749 5.1)."""
 
 REALM: Final = "admit"
 BEARER: Final = f'Bearer realm="{REALM}"'

@@ -85,10 +85,10 @@ async def read_body(request: Request, *, json: bool = False, may_be_absent: bool
     """The parameters of a POST body: a form, or, where the endpoint takes it, a JSON object of strings.
 
     Raises RefusedRequest for another content type (415), a body over `MAX_BODY` (413), anything repeated or malformed,
-    and a query string: what belongs into the body would end in the logs of every proxy on the way (RFC 6749 2.3.1).
+    and a query string: what belongs in the body would end in the logs of every proxy on the way (RFC 6749 2.3.1).
     """
     if request.scope["query_string"]:
-        raise RefusedRequest("this endpoint takes no query string; parameters belong into the body")
+        raise RefusedRequest("this endpoint takes no query string; parameters belong in the body")
     kind = content_type(request)
     if may_be_absent and not kind and not await _bytes(request):
         return Parameters({})
