@@ -174,6 +174,17 @@ def test_a_feed_is_asked_often_enough_for_its_limit(issuer: Any) -> None:
     assert waits == ["5", "25"]
 
 
+def test_after_a_long_outage_callers_are_told_when_the_next_try_is(issuer: Any, remote: RemoteIssuer) -> None:
+    feed = remote.revocations
+    assert feed is not None
+    issuer.answers[FEED] = lambda _: (503, {}, b"")
+    for _ in range(8):
+        feed._background._once(feed._poll)
+    with pytest.raises(RevocationsUnavailable, match="never") as caught:
+        feed.start()
+    assert 6 <= caught.value.retry_after <= 9
+
+
 def test_only_its_owner_can_decide_that_an_old_feed_is_accepted(issuer: Any, ticker: Any) -> None:
     remote = RemoteIssuer(issuer.url, revocations="required", on_stale="accept", now=ticker)
     verifier = remote.verifier(audience="orders")
