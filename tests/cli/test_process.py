@@ -74,7 +74,15 @@ def test_decode_loads_the_core_click_and_nothing_else(token: str) -> None:
 
 @pytest.mark.parametrize(
     ("missing", "command", "extra"),
-    [("click", "decode", "cli"), ("starlette", "serve", "server"), ("httpx2", "login", "client")],
+    [
+        ("click", "decode", "cli"),
+        ("httpx2", "login", "client"),
+        ("anyio", "whoami", "client"),
+        ("starlette", "serve", "server"),
+        ("sqlalchemy", "serve", "server"),
+        ("httpx2", "demo", "server"),
+        ("click", "demo", "server"),
+    ],
 )
 def test_without_its_extra_a_command_says_which_one_it_needs(missing: str, command: str, extra: str) -> None:
     code, err, _ = probe(command, before=f"import sys; sys.modules[{missing!r}] = None\n")

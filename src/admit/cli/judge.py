@@ -145,9 +145,13 @@ class Judge:
         """What failed, as one says it at a terminal. Only failures after the signature speak of claims."""
         if isinstance(error, WrongType):
             kind = self.expected.kind or PLAIN.name
-            typ = headers.parse(split(token)[1]).members.get("typ")
+            header = headers.parse(split(token)[1])
             expected = KINDS[kind].typ
-            return f"typ is {shown(typ)}, and --kind {kind} expects {'no typ' if expected is None else repr(expected)}"
+            other = next((name for name, each in KINDS.items() if header.typ and each.accepts(header.typ)), None)
+            return (
+                f"typ is {shown(header.members.get('typ'))}, and --kind {kind} expects"
+                f" {'no typ' if expected is None else repr(expected)}{f' (give --kind {other})' if other else ''}"
+            )
         if not isinstance(error, ExpiredToken | ImmatureToken | OverlongToken):
             return str(error)
         claims = json_object(b64url_decode(split(token)[2]))
