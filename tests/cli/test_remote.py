@@ -136,6 +136,8 @@ def test_without_a_network_it_is_one_line_and_14(arguments: tuple[str, ...]) -> 
     done = run(*arguments, f"http://127.0.0.1:{free_port()}/x")
     assert done.returncode == 14
     assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.count("All connection attempts failed") == 1  # in however many places it was looked for
+    assert done.stderr.endswith("; is it running?\n")
 
 
 @pytest.mark.parametrize("url", ["http://auth.example", "ftp://auth.example", "file:///etc/passwd", "nonsense", ""])

@@ -70,6 +70,14 @@ _AS_OPTIONS: Final = (
     (r",? or name the host in insecure_hosts if the network itself is trusted", ""),
     (r"; further only as \w+=Unchecked\(.*\)", ""),
 )
+# Why a service was not reached -> what to look at.
+_HINTS: Final = (
+    (r"Connection refused|All connection attempts failed", "is it running?"),
+    (r"CERTIFICATE_VERIFY_FAILED", "where its authority is your own, name that one's certificate in SSL_CERT_FILE"),
+    (r"WRONG_VERSION_NUMBER", "it seems to speak plain http"),
+    (r"Server disconnected", "does it speak https?"),
+    (r"is of another issuer, '", "call it by that name, if it is the one you mean"),
+)
 
 
 _LONG: Final = re.compile(r"\S{41,}|\S*eyJ\S*")  # words of a message that only argv can have had
@@ -159,4 +167,6 @@ def _fail(path: str, message: str) -> None:
     sys.stdout.flush()
     for pattern, option in _AS_OPTIONS:
         message = re.sub(pattern, option, message)
+    hints = [hint for pattern, hint in _HINTS if re.search(pattern, message)]
+    message = "; ".join([message, *hints[:1]])
     click.echo(f"{paint(f'{path}:', 'red')} {safe(message)}", err=True)

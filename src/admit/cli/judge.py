@@ -146,12 +146,11 @@ class Judge:
         if isinstance(error, WrongType):
             kind = self.expected.kind or PLAIN.name
             header = headers.parse(split(token)[1])
+            typ = header.members.get("typ")
             expected = KINDS[kind].typ
-            other = next((name for name, each in KINDS.items() if header.typ and each.accepts(header.typ)), None)
-            return (
-                f"typ is {shown(header.members.get('typ'))}, and --kind {kind} expects"
-                f" {'no typ' if expected is None else repr(expected)}{f' (give --kind {other})' if other else ''}"
-            )
+            told = f"typ is {shown(typ)}, and --kind {kind} expects {'no typ' if expected is None else repr(expected)}"
+            others = [each.name for each in (PLAIN, ACCESS) if each.accepts(header.typ)]
+            return f"{told} (give --kind {others[0]})" if others and KINDS[kind] in (PLAIN, ACCESS) else told
         if not isinstance(error, ExpiredToken | ImmatureToken | OverlongToken):
             return str(error)
         claims = json_object(b64url_decode(split(token)[2]))
