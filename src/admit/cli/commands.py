@@ -68,8 +68,17 @@ _AS_OPTIONS: Final = (
     (r"name it in allow_claims", "name it with --allow-claim"),
     (r"Key\.generate\('([\w-]+)'\)", r"jwt key generate --alg \1"),
     (r",? or name the host in insecure_hosts if the network itself is trusted", ""),
+    (r"; for longer ones sign and verify with a Kind of your own.*", ""),
     (r"; further only as \w+=Unchecked\(.*\)", ""),
 )
+# Options by the names that other commands, or claims, have for them.
+_MEANT: Final = {
+    "--exp": "--lifetime",
+    "--expires-in": "--lifetime",
+    "--ttl": "--lifetime",
+    "--payload": "--claims",
+    "--algorithm": "--alg",
+}
 # Why a service was not reached -> what to look at.
 _HINTS: Final = (
     (r"Connection refused|All connection attempts failed", "is it running?"),
@@ -153,6 +162,10 @@ def _plain(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split())
     if message.startswith("Got unexpected extra argument"):
         return "Too many arguments."
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        meant = _MEANT.get(error.option_name)
+        if any(meant in parameter.opts for parameter in error.ctx.command.params):
+            return f"No such option: {error.option_name}. Did you mean {meant}?"
     group = error.ctx.command if isinstance(error, click.NoSuchCommand) and error.ctx else None
     if not isinstance(error, click.NoSuchCommand) or not isinstance(group, click.Group) or error.ctx is None:
         return _LONG.sub(lambda word: quoted(word[0]), message)
