@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from admit import Key, Signer
+from admit import Key, Signer, __version__
 from admit.tokens.kinds import PLAIN
 
 JWT = str(Path(sys.executable).parent / "jwt")
@@ -89,6 +89,11 @@ def test_without_its_extra_a_command_says_which_one_it_needs(missing: str, comma
     assert code == 2
     assert f"pip install 'admit[{extra}]'" in err
     assert "Traceback" not in err
+
+
+def test_the_package_itself_is_the_command_where_no_script_is_on_path() -> None:
+    run = subprocess.run([sys.executable, "-m", "admit", "--version"], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, f"admit {__version__}\n")
 
 
 def test_the_help_loads_no_command() -> None:

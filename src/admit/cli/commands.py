@@ -71,8 +71,12 @@ _AS_OPTIONS: Final = (
     (r"; for longer ones sign and verify with a Kind of your own.*", ""),
     (r"; further only as \w+=Unchecked\(.*\)", ""),
 )
-# Options by the names that other commands, or claims, have for them.
+# What claims, other commands and other programs call it -> what it is called here.
 _MEANT: Final = {
+    "version": "--version",
+    "help": "--help",
+    "encode": "sign",
+    "keygen": "key generate",
     "--exp": "--lifetime",
     "--expires-in": "--lifetime",
     "--ttl": "--lifetime",
@@ -171,6 +175,8 @@ def _plain(error: click.ClickException) -> str:
         return _LONG.sub(lambda word: quoted(word[0]), message)
     if error.command_name.startswith("eyJ"):
         return "No such command; to look at a token: decode TOKEN."
+    if error.ctx.parent is None and error.command_name in _MEANT:
+        return f"No such command; did you mean {error.ctx.command_path} {_MEANT[error.command_name]}?"
     names = group.list_commands(error.ctx)
     close = get_close_matches(error.command_name[:32], names, 1)
     return f"No such command; {f'did you mean {close[0]!r}?' if close else 'there are ' + ', '.join(names) + '.'}"

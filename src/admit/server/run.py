@@ -127,10 +127,18 @@ def open_service(settings: Settings, issuer: str | None = None) -> TokenService:
     except WrongRevision as error:
         raise CannotServe("database", str(error)) from None
     except ConfigurationError as error:
-        raise CannotServe("master key", str(error)) from None
+        raise CannotServe("master key", f"{error}{key_beside(settings)}") from None
     except AdmitError as error:
         raise CannotServe("database", str(error)) from None
     return service
+
+
+def key_beside(settings: Settings) -> str:
+    """Where the database is a service's that runs inside another application, whose master key lies beside it: that."""
+    url = make_url(settings.database_url)
+    key = Path(f"{url.database}.key")
+    found = url.get_backend_name() == "sqlite" and key.is_file() and key != settings.master_key
+    return f"; there is one beside the database: give --master-key-file {key}" if found else ""
 
 
 def url_of(settings: Settings, port: int) -> str:

@@ -88,12 +88,12 @@ def command(deployment: Deployment) -> Iterator[Finding]:  # noqa: ARG001
     """Whether the `jwt` that a shell finds is this one; Debian has another in /usr/bin."""
     found = shutil.which("jwt")
     if found is None:
-        yield warning("there is no jwt on PATH", f"add {_scripts()} to PATH, or say {sys.executable} -m admit.cli")
+        yield warning("there is no jwt on PATH", f"add {_scripts()} to PATH, or say {sys.executable} -m admit")
     elif _ours(Path(found)):
-        yield ok(f"jwt on PATH is {found}")
+        yield ok(f"it is {found}")
     else:
         yield failure(
-            f"jwt on PATH is {found}, which is another program",
+            f"it is {found}, which is another program",
             f"put {_scripts()} before it, or say `admit`, this command's second name, in scripts",
         )
 
