@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
+from operator import attrgetter
 
 import pytest
 
@@ -132,6 +135,53 @@ def test_the_public_surface_is_as_pinned() -> None:
     assert admit.__all__ == sorted(admit.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
     for name in admit.__all__:
         assert hasattr(admit, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("decode", "Verifier(keys, issuer=..., audience=...).verify(token)"),
+        ("encode", "Signer(key, issuer=..., audience=...).sign(sub=...)"),
+        ("get_unverified_header", "admit.peek(token).header"),
+        ("PyJWKClient", "RemoteIssuer("),
+        ("ExpiredSignatureError", "admit.errors.ExpiredToken"),
+        ("RevokedToken", "admit.errors.RevokedToken"),
+    ],
+)
+def test_a_name_of_another_library_or_place_is_answered_with_ours(name: str, instead: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(f"no attribute '{name}': use {instead}")):
+        getattr(admit, name)
+    assert not hasattr(admit, name)
+
+
+def test_what_is_offered_instead_is_there() -> None:
+    for instead in admit._INSTEAD.values():
+        named = re.match(r"(?:admit\.)?([\w.]+)", instead)
+        assert named
+        attrgetter(named[1])(admit)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "annotations", "ClassVar", "_private"])
+def test_any_other_name_is_simply_not_there(name: str) -> None:
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}'$"):
+        getattr(admit, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "extra"),
+    [
+        ("RemoteIssuer", "anyio", "client"),
+        ("StatusLists", "httpx2", "client"),
+        ("TokenService", "sqlalchemy", "service"),
+        ("AsyncTokenService", "anyio", "service"),
+    ],
+)
+def test_without_its_extra_a_name_says_which_one_it_needs(name: str, missing: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None\nfrom admit import {name}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ModuleNotFoundError: admit.{name} needs {missing}")
+    assert last.endswith(f": pip install 'admit[{extra}]'")
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "é", "\ud800", "x" * 100_000, b"\xff" * 500, "'\""])

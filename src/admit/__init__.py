@@ -26,19 +26,40 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Loaded on first use: they need an extra (client, service), and verifying must not pay for them.
+# Loaded on first use: they need an extra, and verifying must not pay for them. name -> (module, extra)
 _LAZY = {
-    "AsyncTokenService": "admit.service.aio",
-    "RemoteIssuer": "admit.remote.issuer",
-    "StatusLists": "admit.remote.status_list",
-    "TokenService": "admit.service.facade",
+    "AsyncTokenService": ("admit.service.aio", "service"),
+    "RemoteIssuer": ("admit.remote.issuer", "client"),
+    "StatusLists": ("admit.remote.status_list", "client"),
+    "TokenService": ("admit.service.facade", "service"),
+}
+# What other libraries call it.
+_INSTEAD = {
+    "decode": "Verifier(keys, issuer=..., audience=...).verify(token)",
+    "encode": "Signer(key, issuer=..., audience=...).sign(sub=...)",
+    "get_unverified_header": "admit.peek(token).header",
+    "get_unverified_claims": "admit.peek(token).claims",
+    "PyJWKClient": "RemoteIssuer(issuer, revocations=...).verifier(audience=...)",
+    "PyJWTError": "admit.AdmitError",
+    "InvalidTokenError": "admit.InvalidToken",
+    "DecodeError": "admit.errors.MalformedToken",
+    "ExpiredSignatureError": "admit.errors.ExpiredToken",
+    "InvalidAudienceError": "admit.errors.WrongAudience",
+    "InvalidIssuerError": "admit.errors.WrongIssuer",
+    "InvalidSignatureError": "admit.errors.BadSignature",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'admit' has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    if name in _LAZY:
+        module, extra = _LAZY[name]
+        try:
+            return getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            lacking = f"admit.{name} needs {error.name}: pip install 'admit[{extra}]'"
+            raise ModuleNotFoundError(lacking, name=error.name) from None
+    instead = f"admit.errors.{name}" if isinstance(getattr(errors, name, None), type) else _INSTEAD.get(name)
+    raise AttributeError(f"module 'admit' has no attribute {name!r}" + (f": use {instead}" if instead else ""))
 
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from admit import peek
+from admit import TokenService, peek
 from tests.helpers.command import environment, run
 
 PASSWORD = "correct horse battery staple"
@@ -52,6 +52,24 @@ def test_a_user_is_added_listed_given_a_password_disabled_and_enabled(data: str)
     jwt("admin", "users", "enable", "erin", "--data", data)
     assert '"disabled": true' not in jwt("admin", "users", "list", "--data", data)
     assert "still disabled" not in run(*passwd, env=environment(SECRET="a last " + PASSWORD)).stderr
+
+
+def test_the_master_key_beside_an_applications_own_database_is_named(tmp_path: Path) -> None:
+    database = tmp_path / "auth.db"
+    url = f"sqlite:///{database}"
+    TokenService(url, issuer="https://auth.example", audience="orders").close()
+    add = ("admin", "users", "add", "alice", "--password-stdin", "--database", url, "--data", str(tmp_path / "d"))
+    named = f"give --master-key-file {database}.key"
+    absent = jwt(*add, given=PASSWORD, code=23)
+    assert absent.endswith(f"is not there; there is one beside the database: {named}\n")
+    (tmp_path / "d" / "master.key").write_bytes(bytes(32))
+    another = jwt(*add, given=PASSWORD, code=23)
+    assert ("does not open" in another, another.endswith(f"{named}\n")) == (True, True)
+    found = json.loads(run("admin", "doctor", *add[5:]).stdout)
+    assert any(each["check"] == "master key" and named in each.get("mend", "") for each in found)
+    jwt(*add, "--master-key-file", f"{database}.key", given=PASSWORD)
+    (tmp_path / "auth.db.key").unlink()
+    assert "--master-key-file" not in jwt(*add, given=PASSWORD, code=23)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,24 @@ def failures(settings: Settings) -> dict[str, str]:
     }
 
 
+def test_one_failure_is_one(sound: Settings) -> None:
+    add = ("admin", "doctor", "--data", str(sound.data))
+    (sound.data / "master.key").chmod(0o644)
+    assert re.search(r"1 of \d+ findings is a failure\n$", run_command(*add).stderr)
+    sound.data.chmod(0o755)
+    assert re.search(r"2 of \d+ findings are failures\n$", run_command(*add).stderr)
+
+
+def test_a_folder_of_something_else_is_not_to_be_closed(sound: Settings, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir(mode=0o755)
+    (other / "passwd").touch()
+    told = failures(replace(sound, data=other, database=sound.database_url))["data folder"]
+    assert ("chmod" in told, "name a folder of its own with --data" in told) == (False, True)
+    sound.data.chmod(0o755)
+    assert f"chmod 700 {sound.data}" in failures(sound)["data folder"]
+
+
 def test_nothing_fails_in_a_sound_deployment(sound: Settings) -> None:
     found = examine(sound)
     assert {each.result for findings in found.values() for each in findings if each.result != "skipped"} <= {

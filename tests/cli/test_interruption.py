@@ -50,7 +50,6 @@ READING = [
     ("key", "convert", "-", "-"),
     ("jwks", "show", "-"),
     ("jwks", "diff", "-", "absent"),
-    ("login", "http://127.0.0.1:9", "--user", "a", "--password-stdin"),
     ("revoke", "-", "--url", "http://127.0.0.1:9"),
     ("introspect", "-", "--url", "http://127.0.0.1:9", *CLIENT),
     ("admin", "users", "add", "a", "--password-stdin", "--data", "d"),

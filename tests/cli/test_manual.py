@@ -148,3 +148,15 @@ def test_jwt_man_says_where_a_page_lies() -> None:
 @pytest.mark.parametrize("text", [".TH x", "'x", "a\\fBb", "--key 'x'", '"q"', "a\n.b"])
 def test_text_that_looks_like_roff_is_shown_as_it_is(text: str) -> None:
     assert " ".join(plain(f".PP\n{escaped(text)}", 80).split()) == " ".join(text.split())
+
+
+@pytest.mark.parametrize("words", ["admin users", "admin users totp enrol", "admin keys rotate-mac", "key generate"])
+def test_the_words_of_a_command_open_the_page_that_it_is_on(words: str) -> None:
+    done = jwt_man(*words.split(), "--path")
+    assert (done.returncode, Path(done.stdout.strip()).name) == (0, f"jwt-{words.split()[0]}.1")
+
+
+@pytest.mark.parametrize("words", ["admin us", "admin absent", "absent users", "decode TOKEN"])
+def test_words_that_are_no_command_open_none(words: str) -> None:
+    done = jwt_man(*words.split())
+    assert (done.returncode, "there is no such page" in done.stderr) == (2, True)

@@ -162,7 +162,8 @@ def test_times_are_said_in_their_two_largest_units() -> None:
 def test_a_length_of_time_has_a_unit() -> None:
     assert parse_span("1h30m").total_seconds() == 5400
     assert parse_span("7d").days == 7
-    for text in ("", "10", "m", "10 m", "-5m", "1.5h", "10x", "٣m"):
+    assert parse_span("1.5h500ms").total_seconds() == 5400.5
+    for text in ("", "10", "m", "10 m", "-5m", "1.5", "10x", "٣m"):
         with pytest.raises(Stop):
             parse_span(text)
 

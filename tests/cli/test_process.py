@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from admit import Key, Signer
+from admit import Key, Signer, __version__
 from admit.tokens.kinds import PLAIN
 
 JWT = str(Path(sys.executable).parent / "jwt")
@@ -74,13 +74,26 @@ def test_decode_loads_the_core_click_and_nothing_else(token: str) -> None:
 
 @pytest.mark.parametrize(
     ("missing", "command", "extra"),
-    [("click", "decode", "cli"), ("starlette", "serve", "server"), ("httpx2", "login", "client")],
+    [
+        ("click", "decode", "cli"),
+        ("httpx2", "login", "client"),
+        ("anyio", "whoami", "client"),
+        ("starlette", "serve", "server"),
+        ("sqlalchemy", "serve", "server"),
+        ("httpx2", "demo", "server"),
+        ("click", "demo", "server"),
+    ],
 )
 def test_without_its_extra_a_command_says_which_one_it_needs(missing: str, command: str, extra: str) -> None:
     code, err, _ = probe(command, before=f"import sys; sys.modules[{missing!r}] = None\n")
     assert code == 2
     assert f"pip install 'admit[{extra}]'" in err
     assert "Traceback" not in err
+
+
+def test_the_package_itself_is_the_command_where_no_script_is_on_path() -> None:
+    run = subprocess.run([sys.executable, "-m", "admit", "--version"], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, f"admit {__version__}\n")
 
 
 def test_the_help_loads_no_command() -> None:

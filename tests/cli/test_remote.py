@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from admit import Key, KeySet, Signer
+from admit import Key, KeySet, Kind, Signer
 from admit.tokens.kinds import PLAIN
 from tests.helpers.command import run
 
@@ -62,6 +62,18 @@ def test_a_token_is_verified_with_keys_that_its_issuer_publishes(
     other = run("verify", signed(keys[1], issuer), "--discover", *expected)
     assert other.returncode == 13
     assert "alice" not in other.stdout + other.stderr
+
+
+def test_a_token_of_another_kind_is_told_with_the_option_that_takes_it(
+    served: tuple[str, Path], keys: tuple[Key, Key]
+) -> None:
+    issuer = served[0]
+    access = Signer(keys[0], issuer=issuer, audience="orders").sign(sub="alice", client_id="web")
+    for token, kind, other in ((access, "plain", "access"), (signed(keys[0], issuer), "access", "plain")):
+        done = run("verify", token, "--discover", "--iss", issuer, "--aud", "orders", "--kind", kind)
+        assert (done.returncode, f"(give --kind {other})" in done.stderr) == (12, True), done.stderr
+    odd = Signer(keys[0], issuer=issuer, audience="orders", kind=Kind(name="invite", typ="invite+jwt")).sign(sub="bob")
+    assert "give --kind" not in run("verify", odd, "--discover", "--iss", issuer, "--aud", "orders").stderr
 
 
 def test_whose_keys_they_are_is_never_the_tokens_own_word(served: tuple[str, Path], keys: tuple[Key, Key]) -> None:
@@ -124,6 +136,8 @@ def test_without_a_network_it_is_one_line_and_14(arguments: tuple[str, ...]) -> 
     done = run(*arguments, f"http://127.0.0.1:{free_port()}/x")
     assert done.returncode == 14
     assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.count("All connection attempts failed") == 1  # in however many places it was looked for
+    assert done.stderr.endswith("; is it running?\n")
 
 
 @pytest.mark.parametrize("url", ["http://auth.example", "ftp://auth.example", "file:///etc/passwd", "nonsense", ""])

@@ -118,9 +118,12 @@ REFUSED = {
     "less than no followers": (["--followers", "-1"], 24, "followers is"),
     "no followers from an address": (["--followers-per-address", "0"], 24, "followers_per_address is"),
     "HMAC": (["--algorithm", "HS256"], 24, "HMAC"),
-    "a port that is no number": (["--port", "http"], 2, "port"),
+    "a port that is no number": (["--port", "http"], 2, "port is a whole number"),
+    "a scope with a space": (["--scopes", "a b"], 2, "scopes is printable ASCII without spaces"),
+    "a scope that steers a terminal": (["--scopes", "a\x1b"], 2, "scopes is printable ASCII without spaces"),
+    "an empty folder": (["--data", ""], 2, "data is the path of"),
     "a port that is none": (["--port", "70000"], 20, "70000"),
-    "a duration that is none": (["--grace", "soon"], 2, "grace"),
+    "a duration that is none": (["--grace", "5sec"], 2, "grace is a number with its unit, as 30s"),
     "windows that contradict": (["--grace", "1h"], 2, "retry_window"),
     "a password in argv": (["--database", "postgresql+psycopg://u:hunter2@db/x"], 24, "argv"),
 }
@@ -155,6 +158,16 @@ def test_a_folder_open_to_others_is_refused(tmp_path: Path) -> None:
     done = serve("--data", str(tmp_path / "d"), "--port", "0")
     assert done.returncode == 21
     assert "chmod 700" in done.stderr
+
+
+def test_a_folder_of_something_else_is_never_advised_to_be_closed(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir(mode=0o755)
+    (tmp_path / "etc" / "passwd").touch()
+    done = serve("--data", str(tmp_path / "etc"), "--port", "0")
+    assert (done.returncode, "chmod" in done.stderr) == (21, False)
+    assert "name a folder of its own with --data" in done.stderr
+    (tmp_path / "etc" / "master.key").touch()
+    assert "chmod 700" in serve("--data", str(tmp_path / "etc"), "--port", "0").stderr
 
 
 @pytest.fixture
@@ -198,9 +211,64 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(tmp_pat
         3,
         "https://env.example",
         "5s",
-        "2592000s",
+        "30d",
     )
     assert shown["audience"] == ["a", "b"]
+
+
+def printed(*flags: str, **environment: str) -> str:
+    """What `jwt serve --print-config` writes, in this process."""
+    done = run("serve", *flags, "--print-config", env=HOME | environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),
+        ("--data", "dé \U0001f511\x7f", "--port", "8181", "--audience", "orders"),
+        ("--profile", "owasp", "--scopes", "a,b", "--grace", "1500ms", "--idle", "1h30m", "--status-list-ttl", "0"),
+        ("--tls-cert", "a.pem", "--tls-key", "b.pem", "--password-wait", "90"),
+    ],
+)
+def test_what_print_config_writes_is_read_as_the_same(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    path = tmp_path / "admit.toml"
+    path.write_text(printed(*flags), encoding="utf-8")
+    assert printed("--config", str(path)) == path.read_text(encoding="utf-8")
+
+
+def test_an_empty_path_in_the_environment_is_the_default(tmp_path: Path) -> None:
+    shown = printed("--data", str(tmp_path), ADMIT_TLS_CERT="", ADMIT_TLS_KEY="", ADMIT_MASTER_KEY_FILE="")
+    assert 'tls_cert = ""\ntls_key = ""\n' in shown
+    assert f'master_key_file = "{tmp_path / "master.key"}"' in shown
+
+
+def test_commas_separate_in_flags_as_they_do_in_the_environment() -> None:
+    flags = tomllib.loads(printed("--audience", "a, b", "--audience", "c", "--scopes", "x,y"))
+    assert (flags["audience"], flags["scopes"]) == (["a", "b", "c"], ["x", "y"])
+    assert tomllib.loads(printed(ADMIT_AUDIENCE="a, b,c"))["audience"] == flags["audience"]
+
+
+def test_durations_are_written_in_the_largest_unit_that_leaves_no_rest() -> None:
+    flags = ("--grace", "1.5s", "--retry-window", "5400", "--idle", "36h", "--leeway", "0s", "--absolute", "2w")
+    shown = tomllib.loads(printed(*flags))
+    assert [shown[name] for name in ("grace", "retry_window", "idle", "leeway", "absolute")] == [
+        "1500ms",
+        "90m",
+        "36h",
+        "0s",
+        "14d",
+    ]
+
+
+def test_the_help_says_the_default_and_the_sort_of_each_setting() -> None:
+    words = " ".join(run("serve", "--help").stdout.split())
+    for said in ("[ADMIT_GRACE; default: 10s]", "[ADMIT_IDLE; default: 30d]", "[ADMIT_PORT; default: 8000]"):
+        assert said in words
+    for said in ("--grace TIME", "--port NUMBER", "--tls-cert PATH", "[ADMIT_TLS_CERT]", "A TIME is a number with"):
+        assert said in words
+    assert str(Path.home()) not in words
 
 
 def test_print_config_shows_no_password_and_makes_nothing(tmp_path: Path) -> None:
@@ -219,6 +287,14 @@ def test_a_file_with_a_mistake_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     done = serve("--config", str(path), "--print-config")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_file_that_is_not_toml_is_said_to_be_wrong_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "admit.toml"
+    path.write_text("port = 1\nhunter2 2\n")
+    done = serve("--config", str(path), "--print-config")
+    assert "is not TOML: look at line 2, column 9" in done.stderr
+    assert "hunter2" not in done.stderr
 
 
 def test_it_serves_although_nobody_reads_where(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from keyring.core import set_keyring
 from admit import peek
 from admit.cli.token_store import Kept, keep, kept_in
 from tests.cli.test_terminal import plain
+from tests.helpers.certificate import write_certificate
 from tests.helpers.command import Done, run
 from tests.helpers.keyring_backend import FolderKeyring
 from tests.helpers.terminal import in_terminal
@@ -191,6 +192,44 @@ def test_a_token_that_the_service_cannot_know_is_not_said_to_be_revoked_for_sure
     assert (done.returncode, "what it does not know it answers alike" in done.stderr) == (0, True)
 
 
+def test_under_another_name_of_the_service_no_session_is_begun_and_the_kept_one_lives(url: str, ring: Path) -> None:
+    assert login(url).returncode == 0
+    before = kept_in(None)
+    done = login(url.replace("127.0.0.1", "localhost"))
+    assert (done.returncode, f"is of another issuer, '{url}'" in done.stderr) == (14, True), done.stderr
+    assert "call it by that name" in done.stderr
+    assert kept_in(None) == before
+    assert run("whoami").returncode == 0
+
+
+def test_why_a_service_does_not_answer_is_said_before_the_password_is_read(
+    url: str, ring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = write_certificate(tmp_path)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    tls = ("--tls-cert", str(pair["ssl_certfile"]), "--tls-key", str(pair["ssl_keyfile"]))
+    flags = ("--data", str(tmp_path / "d"), "--port", "0", *tls)
+    command = [sys.executable, "-m", "admit.cli", "serve", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            secure = json.loads(process.stdout.readline())["url"]
+            causes = {
+                "http://127.0.0.1:9": "All connection attempts failed'; is it running?",
+                secure: "name that one's certificate in SSL_CERT_FILE",
+                secure.replace(
+                    "https", "http"
+                ): "Server disconnected without sending a response.'; does it speak https?",
+                url.replace("http", "https"): "it seems to speak plain http",
+            }
+            for asked, cause in causes.items():
+                done = run("login", asked, "--user", "alice", "--password-env", "NOT_THERE")
+                assert (done.returncode, done.stderr.count("\n")) == (14, 1)
+                assert done.stderr.endswith(f"{cause}\n"), done.stderr
+        finally:
+            process.terminate()
+
+
 @pytest.mark.parametrize("command", ["login", "revoke", "introspect", "whoami", "refresh", "logout"])
 def test_without_a_service_it_is_14_and_no_token_is_shown(command: str, ring: Path, tmp_path: Path) -> None:
     gone = "http://127.0.0.1:9"
@@ -202,6 +241,7 @@ def test_without_a_service_it_is_14_and_no_token_is_shown(command: str, ring: Pa
         more = ("--client-id", "a", "--client-secret-file", str(tmp_path / "secret")) if command == "introspect" else ()
         done = run(command, *more)
     assert done.returncode == 14
+    assert "is it running?" in done.stderr
     assert not TOKEN.search(done.stdout + done.stderr)
 
 

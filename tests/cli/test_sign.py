@@ -30,6 +30,15 @@ def verify(token: str, *named: str) -> Done:
     return run("verify", token.strip(), "--iss", "me", "--aud", "a", *(named or NAMED))
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"), [("--exp", "--lifetime"), ("--ttl", "--lifetime"), ("--payload", "--claims")]
+)
+def test_an_option_by_another_name_is_answered_with_its_own(said: str, meant: str) -> None:
+    done = run("sign", "--iss", "me", said, "10m")
+    assert (done.returncode, f"No such option: {said}. Did you mean {meant}?" in done.stderr) == (2, True), done.stderr
+    assert meant not in run("decode", said, "10m").stderr
+
+
 def test_further_header_parameters_are_signed() -> None:
     done = sign("--header", "cty=x=y", "--header", "nonce=1", "--jti", "my-id")
     header = json.loads(verify(done.stdout).stdout)["header"]

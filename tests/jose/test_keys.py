@@ -511,7 +511,7 @@ def test_an_unknown_kid_is_answered_with_four_known_ones_at_most() -> None:
     for count, ending in ((4, "'k3'"), (5, "'k3', ...")):
         with pytest.raises(UnknownKey) as caught:
             KeySet(some[:count]).find("HS256", "x")
-        assert str(caught.value) == f"no key of this issuer has the kid 'x', but 'k0', 'k1', 'k2', {ending}"
+        assert str(caught.value) == f"no key of this issuer has the kid 'x' (it has 'k0', 'k1', 'k2', {ending})"
 
 
 def test_one_key_is_found_as_a_set_of_one_finds_it() -> None:

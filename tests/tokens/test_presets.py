@@ -329,6 +329,15 @@ def test_an_issuer_switched_to_rfc_9068_is_answered_with_the_kind_for_that() -> 
     assert verifier(sample, ACCESS).verify(token).client_id == "app"
 
 
+def test_a_token_of_ones_own_is_answered_with_the_kind_for_that() -> None:
+    judge = Verifier(KeySet([key("HS256")]), issuer="https://auth.example", audience="orders")
+    with pytest.raises(WrongType, match=r"pass kind=PLAIN for tokens of your own, kind=presets\.AUTH0_ACCESS"):
+        judge.verify(forge(claims(), typ="JWT"))
+    with pytest.raises(WrongType) as caught:
+        judge.verify(forge(claims(), typ=None))
+    assert "PLAIN" not in str(caught.value)
+
+
 def test_a_typ_that_no_preset_knows_is_answered_with_the_option_alone() -> None:
     token = forge(claims(), typ="secevent+jwt")
     with pytest.raises(WrongType, match="pass a Kind whose other_types holds 'secevent") as caught:

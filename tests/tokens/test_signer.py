@@ -125,10 +125,28 @@ def test_what_the_kind_requires_is_required_at_issue(missing: str) -> None:
         signer(audience=None).sign(sub="alice", client_id="web")
 
 
+def test_what_a_kind_lacks_is_named_with_its_argument() -> None:
+    with pytest.raises(RefusedClaims, match=r"kind 'access' needs aud \(audience=\), client_id \(client_id=\)$"):
+        Signer(key("HS256"), issuer=ISSUER).sign(sub="alice")
+    kind = Kind(name="mine", typ="mine+jwt", required=frozenset(("tenant",)), forbidden=frozenset(("nonce", "sid")))
+    with pytest.raises(RefusedClaims, match=r"kind 'mine' needs tenant$"):
+        signer(kind=kind).sign(claims={"nonce": "n"})
+    with pytest.raises(RefusedClaims, match=r"kind 'mine' must not have nonce$"):
+        signer(kind=kind).sign(claims={"tenant": "acme", "nonce": "n"})
+
+
+def test_a_longer_life_is_a_kind_of_ones_own() -> None:
+    with pytest.raises(ConfigurationError, match=r"at most 1 day.*a Kind of your own: Kind\(.*max_lifetime"):
+        signer(kind=PLAIN, lifetime=timedelta(days=60))
+    invite = Kind(name="invite", typ="invite+jwt", max_lifetime=timedelta(days=60))
+    token = signer(kind=invite, lifetime=timedelta(days=60)).sign(sub="alice")
+    assert verifier(invite).verify(token).sub == "alice"
+
+
 def test_what_a_kind_forbids_is_not_signed() -> None:
     one = signer(kind=Kind(name="own", typ="own+jwt", forbidden=frozenset({"nonce"})))
     assert peek(one.sign(claims={"tenant": "acme"})).claims["tenant"] == "acme"
-    with pytest.raises(RefusedClaims, match="forbidden"):
+    with pytest.raises(RefusedClaims, match="must not have nonce"):
         one.sign(claims={"nonce": "n"})
 
 

@@ -470,6 +470,28 @@ def test_what_does_not_have_three_parts_is_malformed(token: str) -> None:
             verifier().verify(sent)
 
 
+@pytest.mark.parametrize("alg", ["HS256", "ES256"])
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("Bearer ", "", "begins with Bearer: pass the token alone"),
+        ("bearer  ", "", "begins with Bearer: pass the token alone"),
+        ("", "\n", "white space around it"),
+        ("", " ", "white space around it"),
+        (" ", "", "white space around it"),
+    ],
+)
+def test_what_a_token_was_copied_with_is_named_and_the_token_is_not(
+    alg: str, before: str, after: str, said: str
+) -> None:
+    token = forge(claims(), alg=alg)
+    with pytest.raises(InvalidToken, match=said) as caught:
+        verifier(key(alg)).verify(before + token + after)
+    assert "pass the token alone" in str(caught.value)
+    assert not any(part in str(caught.value) for part in token.split("."))
+    verifier(key(alg)).verify(token)
+
+
 def test_an_encrypted_token_is_never_taken_for_a_signed_one() -> None:
     header = b64(json.dumps({"alg": "dir", "enc": "A256GCM", "typ": "at+jwt", "kid": KID}).encode())
     with pytest.raises(MalformedToken, match="JWE"):
@@ -874,7 +896,7 @@ def test_a_key_that_was_found_once_is_not_remembered_among_those_that_lack_it(ca
     token = forge()
     assert subject.verify(token).kid == KID
     source.found = source.keys
-    for status, words in ((None, "but 'old'$"), ("5 s old", "but 'old'; 5 s old$")):
+    for status, words in ((None, r"\(it has 'old'\)$"), ("5 s old", r"\(it has 'old'\); 5 s old$")):
         source.status = status
         with pytest.raises(UnknownKey, match=words):
             subject.verify(token)

@@ -72,7 +72,7 @@ def test_no_token_a_bad_one_and_one_without_the_scope_get_different_answers(clie
 def test_a_token_in_the_query_is_refused_and_one_in_a_cookie_not_looked_at(client: TestClient) -> None:
     value = token()["Authorization"].removeprefix("Bearer ")
     asked = client.get("/orders", params={"access_token": value})
-    assert (asked.status_code, "never into a URL" in asked.json()["detail"]) == (400, True)
+    assert (asked.status_code, "never in a URL" in asked.json()["detail"]) == (400, True)
     assert client.get("/orders", headers={"Cookie": f"access_token={value}"}).status_code == 401
 
 

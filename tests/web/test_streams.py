@@ -280,7 +280,7 @@ def test_a_token_in_the_url_is_refused_with_the_reason(hosts: dict[str, str], do
     with pytest.raises(InvalidStatus) as error, opened(hosts[door], f"/ws?{name}={token()}"):
         pass
     assert error.value.response.status_code == 400
-    assert b"never into a URL" in error.value.response.body
+    assert b"never in a URL" in error.value.response.body
 
 
 def test_sockets_close_when_their_tokens_expire(

@@ -35,7 +35,7 @@ def _signature(subject: Subject) -> list[str]:
     alg = f", and only if that key is for {subject.alg}" if known else ""
     typ = header.get("typ")
     return [
-        f"The signature, with a key that it already holds of {issuer}{kid}{alg}. Until then nothing below is anybody's word.",
+        f"The signature, with a key that it already holds of {issuer}{kid}{alg}. Until then nothing it says is anybody's word.",
         f"That typ is the one it expects{f', here {shown(typ)}' if isinstance(typ, str) else '; here there is none'}.",
     ]
 

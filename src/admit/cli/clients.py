@@ -15,7 +15,8 @@ from admit.cli.output import for_people, json_option, note, print_json, print_se
 from admit.cli.store import GROUP, print_table, service_made_of, service_of, where
 from admit.errors import MalformedToken
 from admit.jose.encoding import json_bytes, json_object
-from admit.server.settings import read_duration
+from admit.server.sorts import read_lasting
+from admit.tokens.durations import EXPECTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,9 +116,9 @@ def show_client(name: str, as_json: bool, config: Path | None, **flags: Any) -> 
 def rotate_secret(name: str, overlap: str, as_json: bool, config: Path | None, **flags: Any) -> None:
     """Give NAME a new secret, and print it: this once. The old one is accepted for a while more."""
     try:
-        span = read_duration(overlap)
+        span = read_lasting(overlap)
     except (ValueError, OverflowError):
-        raise Stop("--overlap is a number and a unit: 90s, 30m, 24h, 7d, or 0", Exit.USAGE) from None
+        raise Stop(f"--overlap is {EXPECTED}, or 0", Exit.USAGE) from None
     with service_of(config, flags) as service:
         new = service.clients.rotate_secret(_found(service, name).id, overlap=span)
     _print_new(new, as_json)

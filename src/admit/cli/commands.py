@@ -68,7 +68,28 @@ _AS_OPTIONS: Final = (
     (r"name it in allow_claims", "name it with --allow-claim"),
     (r"Key\.generate\('([\w-]+)'\)", r"jwt key generate --alg \1"),
     (r",? or name the host in insecure_hosts if the network itself is trusted", ""),
+    (r"; for longer ones sign and verify with a Kind of your own.*", ""),
     (r"; further only as \w+=Unchecked\(.*\)", ""),
+)
+# What claims, other commands and other programs call it -> what it is called here.
+_MEANT: Final = {
+    "version": "--version",
+    "help": "--help",
+    "encode": "sign",
+    "keygen": "key generate",
+    "--exp": "--lifetime",
+    "--expires-in": "--lifetime",
+    "--ttl": "--lifetime",
+    "--payload": "--claims",
+    "--algorithm": "--alg",
+}
+# Why a service was not reached -> what to look at.
+_HINTS: Final = (
+    (r"Connection refused|All connection attempts failed", "is it running?"),
+    (r"CERTIFICATE_VERIFY_FAILED", "where its authority is your own, name that one's certificate in SSL_CERT_FILE"),
+    (r"WRONG_VERSION_NUMBER", "it seems to speak plain http"),
+    (r"Server disconnected", "does it speak https?"),
+    (r"is of another issuer, '", "call it by that name, if it is the one you mean"),
 )
 
 
@@ -145,11 +166,17 @@ def _plain(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split())
     if message.startswith("Got unexpected extra argument"):
         return "Too many arguments."
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        meant = _MEANT.get(error.option_name)
+        if any(meant in parameter.opts for parameter in error.ctx.command.params):
+            return f"No such option: {error.option_name}. Did you mean {meant}?"
     group = error.ctx.command if isinstance(error, click.NoSuchCommand) and error.ctx else None
     if not isinstance(error, click.NoSuchCommand) or not isinstance(group, click.Group) or error.ctx is None:
         return _LONG.sub(lambda word: quoted(word[0]), message)
     if error.command_name.startswith("eyJ"):
         return "No such command; to look at a token: decode TOKEN."
+    if error.ctx.parent is None and error.command_name in _MEANT:
+        return f"No such command; did you mean {error.ctx.command_path} {_MEANT[error.command_name]}?"
     names = group.list_commands(error.ctx)
     close = get_close_matches(error.command_name[:32], names, 1)
     return f"No such command; {f'did you mean {close[0]!r}?' if close else 'there are ' + ', '.join(names) + '.'}"
@@ -159,4 +186,6 @@ def _fail(path: str, message: str) -> None:
     sys.stdout.flush()
     for pattern, option in _AS_OPTIONS:
         message = re.sub(pattern, option, message)
+    hints = [hint for pattern, hint in _HINTS if re.search(pattern, message)]
+    message = "; ".join([message, *hints[:1]])
     click.echo(f"{paint(f'{path}:', 'red')} {safe(message)}", err=True)

@@ -65,7 +65,8 @@ def doctor(as_json: bool, config: Path | None, **flags: Any) -> None:
         print_json([_row(name, finding) for name, finding in found])
     failures = sum(finding.result == "failure" for _, finding in found)
     if failures:
-        raise Stop(f"{failures} of {len(found)} findings are failures", Exit.UNHEALTHY)
+        told = "is a failure" if failures == 1 else "are failures"
+        raise Stop(f"{failures} of {len(found)} findings {told}", Exit.UNHEALTHY)
     note("Nothing fails.")
 
 

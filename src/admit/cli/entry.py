@@ -13,19 +13,20 @@ EXTRAS: Final = {
     "click": "cli",
     "rich": "cli",
     "httpx2": "client",
+    "anyio": "client",
     "sqlalchemy": "service",
     "alembic": "service",
     "argon2": "service",
     "pyotp": "service",
     "segno": "service",
     "zxcvbn": "service",
-    "anyio": "service",
     "starlette": "server",
     "uvicorn": "server",
     "jinja2": "server",
     "prometheus_client": "server",
     "psycopg": "postgres",
 }
+_WHOLE: Final = frozenset(("serve", "demo", "admin"))  # commands that need several of them: `server` brings all
 
 _OUTPUT_FAILED: Final = frozenset((errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF))
 
@@ -76,6 +77,7 @@ def _run(arguments: list[str], name: str) -> int:
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is not None:
+            extra = "server" if extra != "postgres" and not _WHOLE.isdisjoint(arguments[:1]) else extra
             _say(f"{name}: this command needs more than the library alone: pip install 'admit[{extra}]'")
             return 2
         return _unexpected(error, name)

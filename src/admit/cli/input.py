@@ -45,7 +45,7 @@ def read_token(words: tuple[str, ...]) -> str:
         text, source = given, "the argument"
     token, remark = unwrap(text)
     if not token:
-        raise NoToken(f"no token: {source} is empty")
+        raise NoToken(f"no token: {source} is empty; give it as an argument, on stdin, as @FILE or as env:NAME")
     if remark:
         note(remark, click.get_current_context().params.get("quiet", False))
     return token

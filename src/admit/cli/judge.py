@@ -145,9 +145,12 @@ class Judge:
         """What failed, as one says it at a terminal. Only failures after the signature speak of claims."""
         if isinstance(error, WrongType):
             kind = self.expected.kind or PLAIN.name
-            typ = headers.parse(split(token)[1]).members.get("typ")
+            header = headers.parse(split(token)[1])
+            typ = header.members.get("typ")
             expected = KINDS[kind].typ
-            return f"typ is {shown(typ)}, and --kind {kind} expects {'no typ' if expected is None else repr(expected)}"
+            told = f"typ is {shown(typ)}, and --kind {kind} expects {'no typ' if expected is None else repr(expected)}"
+            others = [each.name for each in (PLAIN, ACCESS) if each.accepts(header.typ)]
+            return f"{told} (give --kind {others[0]})" if others and KINDS[kind] in (PLAIN, ACCESS) else told
         if not isinstance(error, ExpiredToken | ImmatureToken | OverlongToken):
             return str(error)
         claims = json_object(b64url_decode(split(token)[2]))

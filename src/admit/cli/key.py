@@ -8,14 +8,13 @@ from typing import Any, Final
 
 import click
 
+from admit.cli.alg import AlgChoice
 from admit.cli.exits import Stop
 from admit.cli.files import FILE
 from admit.cli.group import CONTEXT, Group
 from admit.cli.input import prompt, read_secret
-from admit.cli.keyfile import CURVED, alg_option, password_option, read_keys
+from admit.cli.keyfile import ALGS, CURVED, alg_option, password_option, read_keys
 from admit.cli.output import for_people, json_option, note, print_json, print_sections, write_file
-from admit.jose.algorithms import ALGORITHMS
-from admit.jose.key_management import KEY_MANAGEMENT
 from admit.jose.keys import Key
 
 _BARE: Final = ("pem", "der")  # a key alone, without kid and alg
@@ -38,7 +37,7 @@ def key() -> None:
 @click.argument("file", type=FILE)
 @click.option(
     "--alg",
-    type=click.Choice([*ALGORITHMS, *KEY_MANAGEMENT]),
+    type=AlgChoice((*ALGS["sig"], *ALGS["enc"])),
     metavar="ALG",
     default="ES256",
     show_default=True,

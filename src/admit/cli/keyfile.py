@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from admit import clock
+from admit.cli.alg import AlgChoice
 from admit.cli.exits import Stop
 from admit.cli.files import FILE
 from admit.cli.input import prompt, read_bytes, read_secret
@@ -114,7 +115,7 @@ _SECRETS: Final = {"sig": "A shared secret for HMAC", "enc": "A shared secret, o
 
 def _alg_option(*names: str) -> Callable[[F], F]:
     return click.option(
-        "--alg", type=click.Choice(names), metavar="ALG", help="The key's algorithm, where its file does not say."
+        "--alg", type=AlgChoice(names), metavar="ALG", help="The key's algorithm, where its file does not say."
     )
 
 

@@ -15,6 +15,8 @@ from admit.cli.password import password_options, read_password
 from admit.cli.service_call import Refused, base_url, post
 from admit.cli.times import relative
 from admit.cli.token_store import Kept, forget, keep, kept_in, ready, store_option, tokens_option
+from admit.remote.fetch import Fetcher
+from admit.remote.metadata import fetch_metadata
 
 _print = click.option("--print", "show", is_flag=True, help="Print the access token on stdout, for $(...).")
 
@@ -46,6 +48,9 @@ def login(
     """
     base = base_url(url)
     ready(tokens, store)
+    fetch_metadata(
+        Fetcher(), base
+    )  # before anything is asked or ended: it is there, and tokens of that name are its own
     wanted = {
         "username": user,
         "password": read_password(password_stdin, password_env),

@@ -16,7 +16,7 @@ from admit.cli.exits import Exit, Stop
 from admit.cli.files import FILE
 from admit.cli.output import stopped
 from admit.server.run import CannotServe, check, open_service, run
-from admit.server.settings import HELP, PREFIX, Settings, is_list, load, names
+from admit.server.settings import HELP, PREFIX, SORTS, Settings, default, load, names
 
 if TYPE_CHECKING:
     from admit.service.facade import TokenService
@@ -37,10 +37,12 @@ def settings_options(*wanted: str) -> Callable[[F], F]:
 
     def decorate(command: F) -> F:
         for name in reversed(wanted):
-            several, kind = is_list(name), FILE if name in _FILES else None
-            help_ = HELP[name] + (", again for more" if several else "") + f" [{PREFIX}{name.upper()}]"
+            sort, kind, usual = SORTS[name], FILE if name in _FILES else None, default(name)
+            help_ = HELP[name] + (", again or after a comma for more" if sort.several else "")
+            help_ += f" [{PREFIX}{name.upper()}{f'; default: {usual}' if usual else ''}]"
+            flag = f"--{name.replace('_', '-')}"
             option = click.option(
-                f"--{name.replace('_', '-')}", name, multiple=several, default=None, help=help_, type=kind
+                flag, name, multiple=sort.several, default=None, help=help_, type=kind, metavar=sort.metavar
             )
             command = option(command)
         return click.option(
@@ -52,7 +54,11 @@ def settings_options(*wanted: str) -> Callable[[F], F]:
 
 def read_settings(config: Path | None, flags: dict[str, Any]) -> Settings:
     """The settings in force. Raises Stop for a password in argv, which everybody on the machine can read."""
-    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    given = {
+        name: ",".join(value) if isinstance(value, tuple) else value  # a flag's commas separate, as everywhere
+        for name, value in flags.items()
+        if value not in (None, ())
+    }
     settings = load(given, toml=config)
     if "database" in given and make_url(settings.database).password is not None:
         raise Stop(
@@ -77,11 +83,13 @@ def serve(config: Path | None, print_config: bool, **flags: Any) -> None:
 
     With no arguments it makes its data folder, master key, database and first keys, listens on 127.0.0.1, and prints
     where. A setting comes from its flag, else from the environment, else from the TOML file, else from its default.
+    A TIME is a number with its unit: 500ms, 30s, 10m, 12h, 1h30m or 30d.
     """
     settings = read_settings(config, flags)
     if print_config:
-        # A JSON string, number or list of strings is spelled the same in TOML.
-        click.echo("\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.shown().items()))
+        # A JSON string, number or list of strings is spelled the same in TOML, but for DEL and surrogate pairs.
+        lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in settings.shown().items())
+        click.echo("\n".join(lines).replace("\x7f", "\\u007f"))
         return
 
     def announce(issuer: str, url: str) -> None:

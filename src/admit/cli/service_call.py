@@ -13,6 +13,7 @@ from admit.cli.exits import Exit, Stop
 from admit.cli.files import FILE
 from admit.cli.input import read_secret
 from admit.cli.output import safe
+from admit.errors import shown
 from admit.remote.fetch import is_loopback
 
 _SECONDS: Final = 10.0
@@ -46,7 +47,10 @@ def post(url: str, form: dict[str, str]) -> dict[str, Any]:
     try:
         response = httpx2.post(url, data=form, headers=_AGENT, timeout=_SECONDS)
         body = response.json() if response.content else {}
-    except (httpx2.HTTPError, ValueError):
+    except httpx2.HTTPError as failed:
+        cause = f"{type(failed).__name__}: {shown(str(failed), 160)}"
+        raise Stop(f"{safe(url)} does not answer: {cause}", Exit.NETWORK) from None
+    except ValueError:
         raise Stop(f"{safe(url)} does not answer as a token service", Exit.NETWORK) from None
     if not isinstance(body, dict):
         raise Stop(f"{safe(url)} does not answer as a token service", Exit.NETWORK)

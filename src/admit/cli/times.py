@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from admit.cli.exits import Stop
+from admit.tokens.durations import EXPECTED, read_duration
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LAST: Final = 253_402_300_799  # of the year 9999
 
 
@@ -46,11 +45,9 @@ def is_time(value: object) -> bool:
 
 def parse_span(text: str) -> timedelta:
     """A length of time from "30s", "10m", "1h30m" or "7d". A bare number has no unit and is refused."""
-    if not re.fullmatch(r"(?:[0-9]{1,9}[smhdw])+", text):
-        raise Stop("a length of time is a number with its unit, as 30s, 10m, 1h30m or 7d")
     try:
-        return timedelta(
-            seconds=sum(int(number) * _SECONDS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw])", text))
-        )
+        return read_duration(text)
     except OverflowError:
         raise Stop("that length of time is longer than any calendar") from None
+    except ValueError:
+        raise Stop(f"a length of time is {EXPECTED}") from None

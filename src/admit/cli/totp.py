@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from admit.cli.exits import Stop, exit_code
 from admit.cli.group import Group
 from admit.cli.input import prompt
 from admit.cli.output import for_people, json_option, note, print_json
 from admit.cli.store import GROUP, found, service_of, where
+from admit.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +40,12 @@ def enrol(name: str, as_json: bool, config: Path | None, **flags: Any) -> None:
             return
         click.echo(enrolment.text())
         click.echo(enrolment.uri)
-        _show(service.totp.confirm(sub, prompt("first code")), as_json)
+        try:
+            codes = service.totp.confirm(sub, prompt("first code"))
+        except InvalidRequest as error:
+            goes_on = f"jwt admin users totp confirm {name} CODE goes on with the seed that was shown"
+            raise Stop(f"{error}; {goes_on}", exit_code(error)) from None
+        _show(codes, as_json)
         note(f"{name} now logs in with a password and a code.")
 
 

@@ -60,7 +60,9 @@ class Algorithm:
         return self.kty == kty and self.crv in (None, crv)
 
 
-def _refused() -> BadSignature:
+def _refused(spelled: bytes = b"") -> BadSignature:
+    if spelled != spelled.strip():
+        return BadSignature("the signature does not match: there is white space around it, pass the token alone")
     return BadSignature(
         "the signature does not match: the token was altered, or signed with another key under this kid"
     )
@@ -90,7 +92,7 @@ def _hmac_checker(row: Algorithm, secret: bytes) -> Check:
         mac.update(data)
         # A MAC is the one signature that can be made anew: in base64url, so that only the canonical spelling passes.
         if not equal(to_base64(mac.finalize()), signature):
-            raise _refused()
+            raise _refused(signature)
 
     return check
 
@@ -191,8 +193,8 @@ def _plain_checker(row: Algorithm, key: Any) -> Check:
 def _decoded(signature: bytes, size: int) -> bytes:
     try:
         raw = b64url_decode(signature)
-    except MalformedToken:
-        raise MalformedToken("the signature is not canonical base64url") from None
+    except MalformedToken as error:
+        raise MalformedToken(f"the signature is malformed: {error}") from None
     if len(raw) != size:
         raise BadSignature(f"the signature has {len(raw)} bytes; this key's signatures have {size}")
     return raw

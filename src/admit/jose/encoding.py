@@ -46,18 +46,25 @@ def b64url_decode(text: bytes) -> bytes:
         return b""
     remainder = len(text) & 3
     if text[-1] not in _LAST[remainder]:
-        raise MalformedToken(
-            "base64url is not canonical: impossible length, a foreign last character, or spare bits set"
+        raise _foreign(
+            text, "base64url is not canonical: impossible length, a foreign last character, or spare bits set"
         )
-    if (
-        not text.isalnum()
-    ):  # letters and digits are the same in both alphabets, and JSON in ASCII is hardly ever spelled otherwise
-        text = text.translate(_FROM_URL)
+    # Letters and digits are the same in both alphabets, and JSON in ASCII is hardly ever spelled otherwise.
+    spelled = text if text.isalnum() else text.translate(_FROM_URL)
     try:
         # A JSON string of base64 is what msgspec decodes at less than half of binascii's price.
-        return _decode_base64(b'"' + text + _CLOSING[remainder])
+        return _decode_base64(b'"' + spelled + _CLOSING[remainder])
     except msgspec.DecodeError:
-        raise MalformedToken("base64url holds a character outside A-Z a-z 0-9 - _") from None
+        raise _foreign(text, "base64url holds a character outside A-Z a-z 0-9 - _") from None
+
+
+def _foreign(text: bytes, otherwise: str) -> MalformedToken:
+    """What is said of text that is no base64url; of what a token is copied with, by its name."""
+    if text[:7].lower() == b"bearer ":
+        return MalformedToken("the text begins with Bearer: pass the token alone")
+    if text != text.strip():
+        return MalformedToken("there is white space around it: pass the token alone")
+    return MalformedToken(otherwise)
 
 
 _decode_base64: Final[Callable[[bytes], bytes]] = msgspec.json.Decoder(bytes).decode

@@ -88,7 +88,7 @@ class KeySet:
         key = self._by_kid.get(kid)
         if key is None:
             known = ", ".join(shown(key.kid) for key in islice(self, 4)) + (", ..." if len(self) > 4 else "")
-            raise UnknownKey(f"no key of this issuer has the kid {shown(kid)}, but {known}")
+            raise UnknownKey(f"no key of this issuer has the kid {shown(kid)} (it has {known})")
         if not key.answers_to(alg):
             raise MalformedToken(f"the header says {shown(alg)}, and the key it names is for {key.algorithm.name} only")
         return key

@@ -29,17 +29,18 @@ def fetch_metadata(fetcher: Fetcher, issuer: str) -> Metadata:
     """The metadata of exactly this issuer. Raises ServiceUnreachable, ConfigurationError."""
     base = checked_url(issuer, fetcher.insecure_hosts)
     path = base.path.rstrip("/")
-    problems: list[str] = []
+    problems: dict[str, str] = {}  # by their cause: one that holds for every place is said once
     for place in dict.fromkeys(place.format(path=path) for place in _PLACES):
         url = str(base.copy_with(path=place))
         try:
             members = json_object(fetcher.get(url).body)
         except (ServiceUnreachable, MalformedToken) as error:
-            problems.append(str(error))
+            problems.setdefault(str(error).replace(place, ""), str(error))
             continue
         if members.get("issuer") != issuer:
             # RFC 8414 3.3: or one issuer could speak for another, with keys of its own.
-            problems.append(f"the metadata at {place} is of another issuer, {shown(members.get('issuer'), 200)}")
+            other = shown(members.get("issuer"), 200)
+            problems.setdefault(other, f"the metadata at {place} is of another issuer, {other}")
             continue
         return Metadata(url, members)
-    raise ServiceUnreachable(f"no metadata of {shown(issuer, 200)}: " + "; ".join(problems))
+    raise ServiceUnreachable(f"no metadata of {shown(issuer, 200)}: " + "; ".join(problems.values()))

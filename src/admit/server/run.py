@@ -127,10 +127,18 @@ def open_service(settings: Settings, issuer: str | None = None) -> TokenService:
     except WrongRevision as error:
         raise CannotServe("database", str(error)) from None
     except ConfigurationError as error:
-        raise CannotServe("master key", str(error)) from None
+        raise CannotServe("master key", f"{error}{key_beside(settings)}") from None
     except AdmitError as error:
         raise CannotServe("database", str(error)) from None
     return service
+
+
+def key_beside(settings: Settings) -> str:
+    """Where the database is a service's that runs inside another application, whose master key lies beside it: that."""
+    url = make_url(settings.database_url)
+    key = Path(f"{url.database}.key")
+    found = url.get_backend_name() == "sqlite" and key.is_file() and key != settings.master_key
+    return f"; there is one beside the database: give --master-key-file {key}" if found else ""
 
 
 def url_of(settings: Settings, port: int) -> str:
@@ -299,7 +307,16 @@ def _make_folder(settings: Settings) -> None:
     except OSError as error:
         raise CannotServe("folder", f"the data folder {settings.data} cannot be written: {error.strerror}") from None
     if make_url(settings.database_url).get_backend_name() == "sqlite" and settings.data.stat().st_mode & 0o077:
-        raise CannotServe("folder", f"the data folder {settings.data} is open to others: chmod 700 {settings.data}")
+        mend = mend_of_folder(settings.data)
+        raise CannotServe("folder", f"the data folder {settings.data} is open to others: {mend}")
+
+
+def mend_of_folder(folder: Path) -> str:
+    """What closes a data folder that others may look into; one that is not a service's own is nothing to close."""
+    files = {each.name for each in folder.iterdir()}
+    if files and files.isdisjoint(("admit.db", "master.key")):  # /etc, or somebody's home
+        return "it holds other things than a service's; name a folder of its own with --data"
+    return f"chmod 700 {folder}"
 
 
 def ip_unspecified(host: str) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
-from datetime import timedelta
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -14,16 +13,19 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from admit.errors import ConfigurationError, shown
+from admit.server import sorts
 from admit.service.login_policy import LOGIN, LOGIN_DURATIONS, LoginPolicy
 from admit.service.policy import Policy
 from admit.service.session_policy import PROFILES
 from admit.tokens.cookies import Cookies, SameSite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from admit.server.sorts import Sort
 
 PREFIX: Final = "ADMIT_"
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_PLACE: Final = re.compile(r"line \d+, column \d+|end of document")
 
 
 def default_data() -> Path:
@@ -100,13 +102,7 @@ class Settings:
         result: dict[str, object] = {}
         for name in names():
             value = getattr(self.policy if name in POLICY else self.logins if name in LOGIN else self, name)
-            result[name] = (
-                f"{value / timedelta(seconds=1):.15g}s" if isinstance(value, timedelta)
-                else str(value) if isinstance(value, Path)
-                else list(value) if isinstance(value, tuple)
-                else "" if value is None
-                else value
-            )  # fmt: skip
+            result[name] = SORTS[name].write(value)
         result["database"] = make_url(self.database_url).render_as_string(hide_password=True)
         result["master_key_file"] = str(self.master_key)
         return result
@@ -114,6 +110,7 @@ class Settings:
 
 POLICY: Final = tuple(each.name for each in fields(Policy))
 OWN: Final = tuple(each.name for each in fields(Settings) if each.name not in ("policy", "logins"))
+_DEFAULTS: Final = {each.name: each.default for of in (Settings, Policy, LoginPolicy) for each in fields(of)}
 
 
 def names() -> tuple[str, ...]:
@@ -122,7 +119,7 @@ def names() -> tuple[str, ...]:
 
 
 HELP: Final = {
-    "data": "the data folder, made with mode 0700",
+    "data": "the data folder, made with mode 0700; by default admit in XDG_DATA_HOME or ~/.local/share",
     "host": "the address to listen on",
     "port": "the port; 0 takes a free one",
     "issuer": "the issuer's URL, as clients reach it; by default where it listens",
@@ -141,8 +138,8 @@ HELP: Final = {
     "followers": "requests that may wait for the revocation feed at once",
     "followers_per_address": "of them, from one address",
     "feed_readers": "who may follow the revocation feed: anyone, or clients, who then authenticate",
-    "metrics_from": "the network (CIDR) that may read /metrics, by default loopback",
-    "traces_from": "the network (CIDR) whose traceparent is continued, by default loopback",
+    "metrics_from": "the network (CIDR) that may read /metrics",
+    "traces_from": "the network (CIDR) whose traceparent is continued",
     "workers": "how many processes; SIGHUP replaces them one after the other, or lets a single one read its certificate anew",
     "log_level": "what to log: debug, info (each request too), warning or error",
     "log_format": "how to log: text, or json for one object a line",
@@ -177,9 +174,11 @@ HELP: Final = {
 """One line on each setting."""
 
 
-def is_list(name: str) -> bool:
-    """Whether a setting holds several values: a flag given again, or separated by commas in the environment."""
-    return name in _LISTS
+def default(name: str) -> str:
+    """A setting's default as the help says it; empty where its line says it, because it depends on other things."""
+    value = _DEFAULTS[name]
+    written = "" if value is MISSING else SORTS[name].write(value)
+    return ", ".join(written) if isinstance(written, list) else str(written)
 
 
 def load(
@@ -216,75 +215,35 @@ def _toml(path: Path) -> dict[str, object]:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise ConfigurationError(f"{path} is not TOML") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not TOML: it is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        where = _PLACE.search(str(error))  # the rest of its message may quote the file
+        raise ConfigurationError(f"{path} is not TOML{f': look at {where[0]}' if where else ''}") from None
     unknown = sorted(written.keys() - set(names()))
     if unknown:
         raise ConfigurationError(f"{path} holds an unknown setting: {shown(unknown[0])}")
     return written
 
 
-def _number(value: object) -> object:
-    return int(value) if isinstance(value, str) else _exactly(int, value)
-
-
-def _text(value: object) -> object:
-    return _exactly(str, value)
-
-
-def _path(value: object) -> Path:
-    return value if isinstance(value, Path) else Path(_exactly(str, value)).expanduser()
-
-
-def _list(value: object) -> tuple[str, ...]:
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise TypeError
-    return tuple(_exactly(str, part).strip() for part in parts if part)
-
-
-def read_duration(value: object) -> timedelta:
-    """Seconds as a number, or a number and a unit: 500ms, 30s, 10m, 12h, 30d. Raises ValueError."""
-    if isinstance(value, timedelta):
-        return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", str(value)) if not isinstance(value, bool) else None
-    if match is None:
-        raise ValueError
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
-
-
-def _exactly(kind: type[Any], value: object) -> Any:
-    if type(value) is not kind:
-        raise TypeError
-    return value
-
-
-_LISTS: Final = frozenset(
-    (
-        "algorithms",
-        "audience",
-        "scopes",
-        "trusted_proxy",
-        "cookie_origins",
-        "cors_origins",
-        "metrics_from",
-        "traces_from",
-    )
-)
-_READERS: Final[dict[str, Callable[[object], object]]] = {
-    **dict.fromkeys(OWN, _text),
-    **dict.fromkeys(("data", "master_key_file", "tls_cert", "tls_key"), _path),
-    **dict.fromkeys(("port", "followers", "followers_per_address", "workers"), _number),
-    **dict.fromkeys(_LISTS, _list),
-    **dict.fromkeys(POLICY, read_duration),
-    **{name: read_duration if name in LOGIN_DURATIONS else _number for name in LOGIN},
-    "reuse": _text,
-    "sessions_per_user": _number,
+SORTS: Final[dict[str, Sort]] = {
+    **dict.fromkeys(OWN, sorts.TEXT),
+    **dict.fromkeys(("port", "followers", "followers_per_address", "workers"), sorts.NUMBER),
+    **dict.fromkeys(("audience", "algorithms", "trusted_proxy", "cookie_origins", "cors_origins"), sorts.LIST),
+    **dict.fromkeys(("metrics_from", "traces_from"), sorts.LIST),
+    **dict.fromkeys(("master_key_file", "tls_cert", "tls_key"), sorts.OPTIONAL_PATH),
+    **dict.fromkeys(POLICY, sorts.DURATION),
+    **{name: sorts.DURATION if name in LOGIN_DURATIONS else sorts.NUMBER for name in LOGIN},
+    "data": sorts.PATH,
+    "scopes": sorts.SCOPES,
+    "reuse": sorts.TEXT,
+    "sessions_per_user": sorts.NUMBER,
 }
+"""Of what sort each setting is."""
 
 
 def _read(name: str, value: object) -> Any:
     try:
-        return _READERS[name](value)
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigurationError(f"the setting {name} has a value of the wrong sort") from None
+        return SORTS[name].read(value)
+    except (TypeError, ValueError, OverflowError):  # what was given is not shown: it may be a password in a wrong place
+        raise ConfigurationError(f"the setting {name} is {SORTS[name].expected}") from None

@@ -10,7 +10,7 @@ from admit.errors import ConfigurationError, shown
 from admit.jose.keyset import KeySet
 from admit.tokens import presets, rules
 from admit.tokens.arguments import Unchecked, duration, names, strings
-from admit.tokens.kinds import Kind
+from admit.tokens.kinds import PLAIN, Kind
 
 MAX_LEEWAY: Final = timedelta(seconds=60)
 MAX_LIFETIME: Final = timedelta(hours=24)
@@ -78,7 +78,8 @@ def check_keys(keys: KeySet, kind: Kind) -> None:
 def other_type(kind: Kind, typ: str | None) -> str:
     """What is said of a typ that is another kind's, with the options that would accept it."""
     offered = presets.accepting(typ)
-    known = f"kind={offered} where the issuer is one of those, or " if offered else ""
+    own = "kind=PLAIN for tokens of your own, " if typ is not None and PLAIN.accepts(typ) else ""
+    known = f"{own}kind={offered} where the issuer is one of those, or " if offered else own
     return (
         f"typ is {shown(typ)}, and kind {kind.name!r} expects {kind.typ!r}; if this issuer's tokens say so, pass"
         f" {known}a Kind whose other_types holds {shown(typ)}"

@@ -35,7 +35,7 @@ _LIKE_A_JWT: Final = re.compile(rb"(?:^|&)[^=&]*=eyJ[A-Za-z0-9_-]+\.")
 class TokenInUrl(InvalidRequest):
     """The request brings its token in the URL, where it ends in logs, histories and Referer headers (RFC 9700 4.3.2)."""
 
-    public = "a token belongs into the Authorization header, never into a URL"
+    public = "a token belongs in the Authorization header, never in a URL"
 
 
 @dataclass(frozen=True, slots=True)

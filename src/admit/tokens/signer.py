@@ -77,7 +77,8 @@ class Signer:
         lifetime = duration(lifetime, "lifetime")
         if not timedelta(seconds=1) <= lifetime <= kind.max_lifetime:
             raise ConfigurationError(
-                f"lifetime is at least a second and at most {kind.max_lifetime}, as {kind.name!r} tokens are"
+                f"lifetime is at least a second and at most {kind.max_lifetime}, as {kind.name!r} tokens are; for longer ones"
+                " sign and verify with a Kind of your own: Kind(name=..., typ=..., max_lifetime=...)"
             )
         if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter <= 0.5:
             raise ConfigurationError(f"jitter is a fraction between 0 and 0.5, such as 0.1, not {shown(jitter)}")
@@ -178,8 +179,17 @@ class Signer:
                 return
         except KeyError:
             pass
-        wrong = ", ".join(sorted(name for name in self.kind.required if not payload.get(name))) or "a forbidden claim"
-        raise RefusedClaims(f"a token of kind {self.kind.name!r} needs, or must not have: {wrong}")
+        lacking = sorted(name for name in self.kind.required if not payload.get(name))
+        wrong = lacking or sorted(self.kind.forbidden & payload.keys())
+        verb = "needs" if lacking else "must not have"
+        raise RefusedClaims(f"a token of kind {self.kind.name!r} {verb} {', '.join(map(_told, wrong))}")
+
+
+_ARGUMENTS = {"aud": "audience=", "sub": "sub=", "client_id": "client_id="}
+
+
+def _told(name: str) -> str:
+    return f"{name} ({_ARGUMENTS[name]})" if name in _ARGUMENTS else name
 
 
 _OWN = REGISTERED - {"sid", "auth_time", "nbf", "epoch"}  # these four have no argument and come through claims

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from admit.cli.checks.finding import Deployment, Finding, failure, mode, ok, warning
 from admit.clock import monotonic
-from admit.server.run import CannotServe, check
+from admit.server.run import CannotServe, check, mend_of_folder
 from admit.service.passwords import Passwords
 
 _HASHES: Final = 3
@@ -77,7 +77,7 @@ def folder(deployment: Deployment) -> Iterator[Finding]:
         yield failure(f"the data folder {path} is not there", f"name it with --data, or let `jwt serve` make {path}")
         return
     if path.stat().st_mode & 0o077:
-        yield failure(f"the data folder {path} has mode {mode(path)}: others may look into it", f"chmod 700 {path}")
+        yield failure(f"the data folder {path} has mode {mode(path)}: others may look into it", mend_of_folder(path))
     elif path.stat().st_uid != os.geteuid() and os.geteuid() != 0:
         yield failure(f"the data folder {path} belongs to somebody else", "run the doctor as the service's own user")
     else:
@@ -88,12 +88,12 @@ def command(deployment: Deployment) -> Iterator[Finding]:  # noqa: ARG001
     """Whether the `jwt` that a shell finds is this one; Debian has another in /usr/bin."""
     found = shutil.which("jwt")
     if found is None:
-        yield warning("there is no jwt on PATH", f"add {_scripts()} to PATH, or say {sys.executable} -m admit.cli")
+        yield warning("there is no jwt on PATH", f"add {_scripts()} to PATH, or say {sys.executable} -m admit")
     elif _ours(Path(found)):
-        yield ok(f"jwt on PATH is {found}")
+        yield ok(f"it is {found}")
     else:
         yield failure(
-            f"jwt on PATH is {found}, which is another program",
+            f"it is {found}, which is another program",
             f"put {_scripts()} before it, or say `admit`, this command's second name, in scripts",
         )
 

@@ -11,6 +11,7 @@ from admit.cli.checks.finding import Deployment, Finding, Skip, failure, mode, o
 from admit.clock import system_clock
 from admit.errors import ConfigurationError
 from admit.keyring.lifecycle import State
+from admit.server.run import key_beside
 from admit.service import keys, keystore, rewrap
 from admit.service.master import file_of, master_keys, versions
 
@@ -41,7 +42,8 @@ def master(deployment: Deployment) -> Iterator[Finding]:
         storage.read(lambda tx: rewrap.try_each(tx, given))
         yield ok("it opens what is stored")
     except ConfigurationError as error:
-        yield failure(str(error), "give the service the master key that this database was made with")
+        mend = f"give the service the master key that this database was made with{key_beside(deployment.settings)}"
+        yield failure(str(error), mend)
 
 
 def _kept(file: Path) -> Finding:
