@@ -211,12 +211,6 @@ class InvalidRequest(OAuthError):
     code = "invalid_request"
 
 
-class NotARefreshToken(InvalidRequest):
-    """A refresh token is wanted, and an access token came."""
-
-    public = "that is an access token; give the session's refresh token"
-
-
 class InvalidClient(OAuthError):
     """Client authentication failed."""
 

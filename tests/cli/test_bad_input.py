@@ -231,7 +231,7 @@ ADMIN = {
     "users list": (),
     "users disable": ("a",),
     "users enable": ("a",),
-    "users totp enrol": ("a",),
+    "users totp enroll": ("a",),
     "users totp confirm": ("a", "000000"),
     "users totp recovery-codes": ("a",),
     "users totp remove": ("a",),

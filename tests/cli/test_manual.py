@@ -150,7 +150,7 @@ def test_text_that_looks_like_roff_is_shown_as_it_is(text: str) -> None:
     assert " ".join(plain(f".PP\n{escaped(text)}", 80).split()) == " ".join(text.split())
 
 
-@pytest.mark.parametrize("words", ["admin users", "admin users totp enrol", "admin keys rotate-mac", "key generate"])
+@pytest.mark.parametrize("words", ["admin users", "admin users totp enroll", "admin keys rotate-mac", "key generate"])
 def test_the_words_of_a_command_open_the_page_that_it_is_on(words: str) -> None:
     done = jwt_man(*words.split(), "--path")
     assert (done.returncode, Path(done.stdout.strip()).name) == (0, f"jwt-{words.split()[0]}.1")

@@ -23,7 +23,7 @@ from tests.server.conftest import PASSWORD, Served
 
 def test_a_second_factor_is_enrolled_asked_for_and_taken_away(service: Served) -> None:
     service.add_user("tina")
-    uri = json.loads(service.admin("users", "totp", "enrol", "tina"))["uri"]
+    uri = json.loads(service.admin("users", "totp", "enroll", "tina"))["uri"]
     totp = pyotp.TOTP(parse_qs(urlsplit(uri).query)["secret"][0])
     service.login("tina")
     codes = json.loads(service.admin("users", "totp", "confirm", "tina", totp.now()))["recovery_codes"]

@@ -269,8 +269,8 @@ def test_secrets_moved_to_a_master_key_that_a_process_was_not_given_are_told_and
     service: TokenService, http: TestClient, tmp_path: Path
 ) -> None:
     user = service.users.add("alice", PASSWORD)
-    enrolment = service.totp.enrol(user.id)
-    app = pyotp.parse_uri(enrolment.uri)
+    enrollment = service.totp.enroll(user.id)
+    app = pyotp.parse_uri(enrollment.uri)
     assert isinstance(app, pyotp.TOTP)
     service.totp.confirm(user.id, app.now())
     given = {1: SERVICE["master_key"], 2: bytes(32)}

@@ -69,7 +69,7 @@ def alice(tmp_path: Path) -> Iterator[Alice]:
     alice.service.close()
 
 
-def test_a_user_enrols_an_app_gets_recovery_codes_once_and_takes_it_all_away(alice: Alice) -> None:
+def test_a_user_enrolls_an_app_gets_recovery_codes_once_and_takes_it_all_away(alice: Alice) -> None:
     alice.login()
     assert alice.http.get("/second-factor", headers=alice.headers).json() == {"enrolled": False}
     begun = alice.begin()
@@ -119,7 +119,7 @@ def test_nobody_else_may(alice: Alice, path: str) -> None:
     assert not alice.service.totp.enrolled(alice.sub)
 
 
-def test_a_page_enrols_with_its_cookie(alice: Alice) -> None:
+def test_a_page_enrolls_with_its_cookie(alice: Alice) -> None:
     alice.headers = {"Origin": ISSUER}
     alice.http.post("/login", data={"username": "alice", "password": PASSWORD}, headers=alice.headers)
     alice.begin()

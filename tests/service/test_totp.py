@@ -36,7 +36,7 @@ class App:
 
 @pytest.fixture
 def app(service: TokenService, alice: str, clock: MovableClock) -> App:
-    app = App(service.totp.enrol(alice).uri, clock)
+    app = App(service.totp.enroll(alice).uri, clock)
     service.totp.confirm(alice, app.code())
     clock.forward(30_000)
     return app
@@ -58,7 +58,7 @@ def test_a_login_needs_the_code_and_says_so_only_to_the_right_password(service: 
 def test_a_second_factor_that_is_turned_on_during_a_login_is_not_passed_by(opened: Opener, clock: MovableClock) -> None:
     def turned_on(sub: str) -> dict[str, object]:  # called after the password was right, before anything is written
         if not ours.totp.enrolled(sub):
-            ours.totp.confirm(sub, App(ours.totp.enrol(sub).uri, clock).code())
+            ours.totp.confirm(sub, App(ours.totp.enroll(sub).uri, clock).code())
         return {}
 
     ours = cheap(opened(clock=clock, claims=turned_on))
@@ -86,7 +86,7 @@ def test_a_code_is_good_once_and_none_before_it_is_good_after(
 
 
 @pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
-def test_the_neighbouring_steps_are_good_too(
+def test_the_neighboring_steps_are_good_too(
     service: TokenService, app: App, clock: MovableClock, steps: int, good: bool
 ) -> None:
     clock.forward(300_000)
@@ -102,7 +102,7 @@ def test_the_neighbouring_steps_are_good_too(
 def test_of_parallel_logins_with_one_code_one_gets_in(opened: Opener, clock: MovableClock, url: str) -> None:
     services = [cheap(opened(clock=clock, logins=LoginPolicy(failures_per_user=20))) for _ in range(2)]
     alice = services[0].users.add("alice", PASSWORD).id
-    app = App(services[0].totp.enrol(alice).uri, clock)
+    app = App(services[0].totp.enroll(alice).uri, clock)
     recovery = services[0].totp.confirm(alice, app.code())[0]
     clock.forward(30_000)
     for code in (app.code(), recovery):
@@ -235,7 +235,7 @@ def test_asking_without_a_code_gives_no_new_guesses(service: TokenService, app: 
 def test_recovery_codes_work_once_each_in_any_casing_and_end_with_new_ones(
     service: TokenService, alice: str, clock: MovableClock
 ) -> None:
-    app = App(service.totp.enrol(alice).uri, clock)
+    app = App(service.totp.enroll(alice).uri, clock)
     codes = service.totp.confirm(alice, app.code())
     assert len(set(codes)) == 10
     assert all(len(code.replace("-", "")) == 16 for code in codes)  # 80 bits
@@ -248,7 +248,7 @@ def test_recovery_codes_work_once_each_in_any_casing_and_end_with_new_ones(
     service.login("alice", PASSWORD, otp=fresh[0])
     assert [event.event for event in service.audit(sub=alice)].count("login.recovery_code") == 2
     bob = service.users.add("bob", PASSWORD).id
-    service.totp.confirm(bob, App(service.totp.enrol(bob).uri, clock).code())
+    service.totp.confirm(bob, App(service.totp.enroll(bob).uri, clock).code())
     with pytest.raises(InvalidGrant):
         service.login("bob", PASSWORD, otp=fresh[1])
 
@@ -256,13 +256,13 @@ def test_recovery_codes_work_once_each_in_any_casing_and_end_with_new_ones(
 def test_the_seed_and_the_recovery_codes_cannot_be_read_from_the_database(
     service: TokenService, alice: str, clock: MovableClock
 ) -> None:
-    enrolment = service.totp.enrol(alice)
-    app = App(enrolment.uri, clock)
+    enrollment = service.totp.enroll(alice)
+    app = App(enrollment.uri, clock)
     codes = service.totp.confirm(alice, app.code())
     rows = service._core.read(lambda tx: [*tx.execute(select(schema.totp)), *tx.execute(select(schema.recovery_codes))])
     secret = app.query["secret"][0]
     for hidden in (secret, app.totp.byte_secret().hex(), *codes, codes[0].replace("-", "")):
-        assert hidden not in str(rows) + repr(enrolment)
+        assert hidden not in str(rows) + repr(enrollment)
     assert app.totp.byte_secret() not in rows[0].seed
     assert app.query["issuer"] == ["auth.example"]
 
@@ -277,10 +277,10 @@ def test_a_seed_moves_to_a_new_master_key(opened: Opener, clock: MovableClock, s
 def test_an_unconfirmed_seed_asks_nobody_for_a_code_and_a_confirmed_one_stays(
     service: TokenService, alice: str, clock: MovableClock
 ) -> None:
-    first = App(service.totp.enrol(alice).uri, clock)
+    first = App(service.totp.enroll(alice).uri, clock)
     assert not service.totp.enrolled(alice)
     service.login("alice", PASSWORD)
-    second = App(service.totp.enrol(alice).uri, clock)
+    second = App(service.totp.enroll(alice).uri, clock)
     for wrong in (first.code(), "", "000000x", "x" * 100):
         clock.forward(2_000)
         with pytest.raises(InvalidRequest):
@@ -290,7 +290,7 @@ def test_an_unconfirmed_seed_asks_nobody_for_a_code_and_a_confirmed_one_stays(
     clock.forward(2_000)
     service.totp.confirm(alice, second.code())
     with pytest.raises(InvalidRequest):
-        service.totp.enrol(alice)
+        service.totp.enroll(alice)
     with pytest.raises(InvalidRequest):
         service.totp.confirm(alice, second.code(1))
     service.totp.remove(alice)
@@ -298,7 +298,7 @@ def test_an_unconfirmed_seed_asks_nobody_for_a_code_and_a_confirmed_one_stays(
 
 
 def test_nobody_has_a_second_factor(service: TokenService, alice: str) -> None:
-    for call in (service.totp.enrol, service.totp.recovery_codes, service.totp.remove):
+    for call in (service.totp.enroll, service.totp.recovery_codes, service.totp.remove):
         for sub in ("nobody", "", "a\0b"):
             with pytest.raises(InvalidRequest):
                 call(sub)
@@ -315,7 +315,7 @@ def test_an_applications_own_users_have_second_factors_too(opened: Opener, clock
             return sub == "42"
 
     service = opened(users=Own(), clock=clock)
-    app = App(service.totp.enrol("42").uri, clock)
+    app = App(service.totp.enroll("42").uri, clock)
     service.totp.confirm("42", app.code())
     with pytest.raises(MfaRequired):
         service.login("anybody", "anything")
@@ -323,10 +323,10 @@ def test_an_applications_own_users_have_second_factors_too(opened: Opener, clock
 
 
 def test_the_qr_code_is_a_picture_and_text(service: TokenService, alice: str) -> None:
-    enrolment = service.totp.enrol(alice)
-    assert enrolment.svg().startswith("<svg")
-    assert enrolment.png().startswith(b"\x89PNG")
-    assert len(enrolment.text().splitlines()) > 15
+    enrollment = service.totp.enroll(alice)
+    assert enrollment.svg().startswith("<svg")
+    assert enrollment.png().startswith(b"\x89PNG")
+    assert len(enrollment.text().splitlines()) > 15
 
 
 @pytest.mark.parametrize("code", ["", " ", "12345", "1234567", "１２３４５６", "\0", "\ud800", "-" * 16, "a" * 10**5])

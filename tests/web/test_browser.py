@@ -108,7 +108,7 @@ def test_a_browser_keeps_the_tokens_from_scripts_and_from_other_pages(
     with ExitStack() as stack:
         own, foreign = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
         base = f"{scheme}://127.0.0.1:{own.getsockname()[1]}"
-        neighbour = (
+        neighbor = (
             f"{scheme}://127.0.0.1:{foreign.getsockname()[1]}"  # another origin of the same site: ports do not count
         )
         stranger = f"{scheme}://localhost:{foreign.getsockname()[1]}"
@@ -153,11 +153,11 @@ def test_a_browser_keeps_the_tokens_from_scripts_and_from_other_pages(
         assert fetch("/orders", "POST") == (200, '"ordered"')
         assert socket_from(base) == "live"
 
-        # A stranger's form comes without the cookies, a neighbour's with them: neither orders anything.
+        # A stranger's form comes without the cookies, a neighbor's with them: neither orders anything.
         assert submitted(stranger, "/orders") == 401
-        assert submitted(neighbour, "/orders") == 403
-        assert submitted(neighbour, "/logout") == 403
-        assert (socket_from(stranger), socket_from(neighbour)) == ("refused", "refused")
+        assert submitted(neighbor, "/orders") == 403
+        assert submitted(neighbor, "/logout") == 403
+        assert (socket_from(stranger), socket_from(neighbor)) == ("refused", "refused")
         assert len(shop.bought) == 1
 
         page.goto(base)

@@ -27,19 +27,19 @@ def totp() -> None:
 @click.argument("name")
 @where
 @json_option
-def enrol(name: str, as_json: bool, config: Path | None, **flags: Any) -> None:
+def enroll(name: str, as_json: bool, config: Path | None, **flags: Any) -> None:
     """Give NAME a new seed, as a QR code for an authenticator app, and ask for the first code.
 
     A pipe gets the otpauth URI; `confirm` then takes the first code. Logins ask for codes once one was confirmed.
     """
     with service_of(config, flags) as service:
         sub = found(service, name).id
-        enrolment = service.totp.enrol(sub)
+        enrollment = service.totp.enroll(sub)
         if not for_people(as_json):
-            print_json({"uri": enrolment.uri})
+            print_json({"uri": enrollment.uri})
             return
-        click.echo(enrolment.text())
-        click.echo(enrolment.uri)
+        click.echo(enrollment.text())
+        click.echo(enrollment.uri)
         try:
             codes = service.totp.confirm(sub, prompt("first code"))
         except InvalidRequest as error:

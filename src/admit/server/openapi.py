@@ -213,7 +213,7 @@ OPERATIONS: Final[dict[tuple[str, str], Json]] = {
         ),
     },
     ("POST", "/second-factor"): {
-        "summary": "Begin to enrol an authenticator app",
+        "summary": "Begin to enroll an authenticator app",
         "description": _SOON,
         "security": [{"bearer": []}],
         "responses": _answers(

@@ -37,8 +37,8 @@ async def show(context: Context, request: Request) -> Response:
 async def begin(context: Context, request: Request) -> Response:
     """A fresh seed, as a URI and as a picture of it for the authenticator app; nothing is asked for until it is confirmed."""
     sub = await _recent(context, request)
-    enrolment = await _explained(context.calls.totp.enrol(sub))
-    return answer({"uri": enrolment.uri, "svg": await to_thread.run_sync(enrolment.svg)})
+    enrollment = await _explained(context.calls.totp.enroll(sub))
+    return answer({"uri": enrollment.uri, "svg": await to_thread.run_sync(enrollment.svg)})
 
 
 async def confirm(context: Context, request: Request) -> Response:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         User,
     )
     from admit.service.session_policy import SessionPolicy
-    from admit.service.totp import Enrolment, Totp
+    from admit.service.totp import Enrollment, Totp
     from admit.tokens.verifier import Verifier
 
 P = ParamSpec("P")
@@ -415,9 +415,9 @@ class AsyncTotp:
     def __init__(self, totp: Totp, threads: _Threads) -> None:
         self._totp, self._threads = totp, threads
 
-    async def enrol(self, sub: str) -> Enrolment:
-        """See Totp.enrol."""
-        return await self._threads.run(self._totp.enrol, sub)
+    async def enroll(self, sub: str) -> Enrollment:
+        """See Totp.enroll."""
+        return await self._threads.run(self._totp.enroll, sub)
 
     async def confirm(self, sub: str, code: str) -> list[str]:
         """See Totp.confirm."""

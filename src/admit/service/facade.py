@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from admit.clock import Clock, system_clock
-from admit.errors import ConfigurationError, InvalidRequest, NotARefreshToken
+from admit.errors import ConfigurationError, InvalidRequest
 from admit.jose.algorithms import algorithm as algorithm_row
 from admit.jose.keys import Key
 from admit.service import (
@@ -256,11 +256,9 @@ class TokenService:
     def logout(self, refresh_token: str) -> None:
         """End the session of a refresh token of any generation; silent for what is no token.
 
-        Raises NotARefreshToken for a JWT, such as the session's access token: whoever sends it believes to be logged out.
+        Raises InvalidRequest for an access token: whoever gives one believes to be logged out.
         """
-        if refresh_token.count(".") == 2:
-            raise NotARefreshToken("logout was given a JWT, and wants the refresh token")
-        tokens.end_by_token(self._core, refresh_token, "logout")
+        tokens.logout(self._core, refresh_token)
 
     def logout_everywhere(self, sub: str) -> None:
         """End every session of a subject and cut off every access token; silent for nobody."""

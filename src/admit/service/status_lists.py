@@ -108,7 +108,7 @@ def assigned(core: Core, session_id: str, place: int | None) -> int | None:
 
 
 def _free(tx: Tx) -> int:
-    """A place drawn at random from all lists, so that neighbours have nothing in common; from a new list once they fill up.
+    """A place drawn at random from all lists, so that neighbors have nothing in common; from a new list once they fill up.
 
     Should another process draw the same at this moment, the column's uniqueness refuses one of the two: 503, try again.
     """

@@ -51,7 +51,7 @@ _OVER: Final = 1  # when the next may be tried where a wait was given back
 _RENEWED: Final = milliseconds(timedelta(days=1))  # a known address is written again after that
 _DOUBLINGS: Final = 40
 _SLIPS: Final = 2  # failures that anybody may have, before whoever comes next stands in line with attackers
-Place = Literal["login", "home", "password", "enrolment", "change"]
+Place = Literal["login", "home", "password", "enrollment", "change"]
 """Where a second factor is asked for, and tries are counted; `home`: at a login from where the user logged in before. Whoever
 guesses elsewhere delays neither the user's logins from there, nor a change of the password."""
 

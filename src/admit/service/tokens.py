@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from admit.errors import InvalidClient, InvalidGrant, InvalidToken
+from admit.errors import InvalidClient, InvalidGrant, InvalidRequest, InvalidToken
 from admit.service import audit, refresh_token, revocation, sessions
 from admit.service.refresh import parse
 from admit.service.sessions import Outcome, Presented, Windows
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _GOOD = frozenset((Outcome.ROTATE, Outcome.SAME, Outcome.REPLAY, Outcome.RETRY))
 _INACTIVE: dict[str, object] = {"active": False}
+
+
+class NotARefreshToken(InvalidRequest):
+    """A refresh token is wanted, and an access token came."""
+
+    public = "that is an access token; give the session's refresh token"
 
 
 def revoke(core: Core, verifier: Verifier[Any], token: str, client: Client) -> None:
@@ -42,6 +48,16 @@ def revoke(core: Core, verifier: Verifier[Any], token: str, client: Client) -> N
         revocation.cut_off(tx, revocation.CutOff("jti", jti))
 
     core.write(change)
+
+
+def logout(core: Core, token: str) -> None:
+    """End the session of a refresh token of any generation; silent for what is no token.
+
+    Raises NotARefreshToken for a JWT, such as the session's access token: whoever sends it believes to be logged out.
+    """
+    if token.startswith("eyJ") and token.count(".") == 2:  # as JSON objects begin: {"
+        raise NotARefreshToken("logout was given a JWT, and wants the refresh token")
+    end_by_token(core, token, "logout")
 
 
 def end_by_token(core: Core, token: str, why: str, client: Client | None = None) -> None:

@@ -53,7 +53,7 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolment:
+class Enrollment:
     """A seed that waits for its first code. `uri` is for an authenticator app; it and its pictures are secrets."""
 
     uri: str = field(repr=False)
@@ -83,7 +83,7 @@ class Totp:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def enrol(self, sub: str) -> Enrolment:
+    def enroll(self, sub: str) -> Enrollment:
         """A fresh seed for a user, in place of one that was never confirmed; logins ask for codes from `confirm` on.
 
         Raises InvalidRequest for nobody, and for a user who has a second factor: remove it first.
@@ -95,14 +95,14 @@ class Totp:
             if required(tx, sub):
                 raise InvalidRequest("the user has a second factor; remove it first")
             tx.execute(delete(totp).where(totp.c.user_id == sub))
-            throttle.passed(tx, core, sub, "enrolment")
+            throttle.passed(tx, core, sub, "enrollment")
             wrapped = rewrap.wrap(tx, core.master, KIND, sub, seed)
             tx.execute(insert(totp), [{"user_id": sub, "seed": wrapped, "step": 0, "created_at": tx.now}])
 
         core.write(change)
         user = core.read(lambda tx: accounts.name_of(tx, sub))
         host = urlsplit(core.issuer).hostname or core.issuer
-        return Enrolment(pyotp.TOTP(b32encode(seed).decode()).provisioning_uri(name=user or sub, issuer_name=host))
+        return Enrollment(pyotp.TOTP(b32encode(seed).decode()).provisioning_uri(name=user or sub, issuer_name=host))
 
     def confirm(self, sub: str, code: str) -> list[str]:
         """Turn the second factor on with a first code; answers the recovery codes, which are shown this once.
@@ -116,12 +116,12 @@ class Totp:
             _hold(tx, core, sub)
             if required(tx, sub):
                 return None
-            left = throttle.second_factor(tx, core, sub, "enrolment")
+            left = throttle.second_factor(tx, core, sub, "enrollment")
             if left:
                 return throttle.refused(left)
             if not _use_step(tx, core.master, sub, code):
                 return None
-            throttle.passed(tx, core, sub, "enrolment")
+            throttle.passed(tx, core, sub, "enrollment")
             tx.execute(update(totp).where(totp.c.user_id == sub).values(confirmed_at=tx.now))
             audit.record(tx, "totp.confirmed", sub=sub)
             return _new_codes(tx, sub)

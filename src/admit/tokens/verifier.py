@@ -1,4 +1,4 @@
-"""Verifier: token -> claims, in numbered steps (RFC 7519 7.2, RFC 8725, RFC 9068 4). The product's most travelled path."""
+"""Verifier: token -> claims, in numbered steps (RFC 7519 7.2, RFC 8725, RFC 9068 4). The product's most traveled path."""
 
 from __future__ import annotations
 
