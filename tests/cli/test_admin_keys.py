@@ -49,6 +49,9 @@ def test_the_master_key_changes_in_three_steps(data: str) -> None:
     assert done["rewrapped"] >= 8
     assert done["master_key_version"] == 2
     assert json.loads(jwt("admin", "keys", "rewrap", "--data", data))["rewrapped"] == 0
+    mislaid = Path(new).rename(Path(data, "mislaid"))
+    assert "version 2" in jwt("admin", "keys", "new-master", "--data", data, code=23)  # not another one of that number
+    mislaid.rename(new)
     Path(data, "master.key").unlink()
     assert json.loads(jwt("admin", "keys", "list", "--data", data)) == json.loads(pair)
 

@@ -287,6 +287,23 @@ def test_a_key_limited_to_verifying_is_not_taken_in(service: TokenService) -> No
         service.keys.add(limited)
 
 
+def test_a_key_that_may_only_sign_is_taken_in_and_published_for_verifying(
+    service: TokenService, clock: MovableClock
+) -> None:
+    """As a browser's WebCrypto exports it."""
+    key = Key.from_jwk(Key.generate("ES256", kid="from-before").to_jwk(private=True) | {"key_ops": ["sign"]})
+    clock.forward(1)
+    service.users.add("alice", PASSWORD)
+    service.keys.add(key)
+    clock.forward(milliseconds(Policy().key_published))
+    service.keys.rotate()
+    token = service.login("alice", PASSWORD).access_token
+    assert peek(token).header["kid"] == "from-before"
+    keys = KeySet.from_jwks(service.jwks())
+    Verifier(keys, issuer=service.issuer, audience="orders", clock=clock).verify(token)
+    service.verifier().verify(token)
+
+
 def test_the_list_says_when_what_is_next(service: TokenService, clock: MovableClock) -> None:
     def ahead() -> list[tuple[str, str | None, float | None]]:
         rows = [key for key in service.keys.list() if key.use == "access"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import LargeBinary, update
 
-from admit.errors import ConfigurationError
+from admit import peek
+from admit.errors import ConfigurationError, KeysUnavailable
+from admit.keyring.wrapping import WrongMasterKey
 from admit.service import master, rewrap, schema
 from admit.service.storage import Tx
 from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener
@@ -166,3 +169,58 @@ def test_a_master_key_in_files_has_its_versions_beside_it(opened: Opener, tmp_pa
         opened(master_key=path)
     with pytest.raises(ConfigurationError, match="not there"):
         master.add_version(path)
+
+
+def test_two_keys_of_one_version_are_told_apart_before_either_host_locks_the_other_out(
+    opened: Opener, url: str
+) -> None:
+    opened(master_key=MASTER)
+    ours, theirs = opened(master_key=BOTH), opened(master_key={1: MASTER, 2: bytes(range(64, 96))})
+    assert all(service.readiness()["master_key"] == "ok" for service in (ours, theirs))
+    ours._core.write(lambda tx: rewrap.rewrap(tx, ours._core.master, 3))
+    assert theirs.readiness()["master_key"] == "down"
+    for change in (theirs.keys.rewrap, theirs.keys.rotate_mac, lambda: theirs.keys.rotate(force=True)):
+        with pytest.raises(WrongMasterKey):
+            change()
+    ours.keys.rewrap()
+    with pytest.raises(WrongMasterKey):
+        opened(master_key={1: MASTER, 2: bytes(range(64, 96))})
+    ours.keys.rotate(force=True)
+    opened(master_key={2: NEW}).keys.rotate_mac()
+
+
+def test_a_process_that_cannot_open_the_keys_that_changed_signs_publishes_and_judges_nothing(
+    opened: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = opened(master_key=MASTER)
+    left.users.add("alice", PASSWORD)
+    pair, verifier = left.login("alice", PASSWORD), left.verifier()
+    both = opened(master_key=BOTH)
+    both.keys.rewrap()
+    verifier.verify(pair.access_token)  # the keys are those that it knows
+    both.keys.revoke(peek(pair.access_token).header["kid"])
+    time.sleep(1)
+    for ask in (
+        lambda: verifier.verify(pair.access_token),
+        lambda: left.login("alice", PASSWORD),
+        lambda: left.refresh(pair.refresh_token),
+        left.jwks,
+    ):
+        with pytest.raises(KeysUnavailable, match="version 2"):
+            ask()
+    assert [record.levelname for record in caplog.records if "cannot be read" in record.message] == ["ERROR"]
+
+
+def test_a_copy_of_a_master_key_is_no_new_version_and_other_files_are_none(opened: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "auth.db.key"
+    opened(master_key=None)
+    (tmp_path / "auth.db.key.99999").write_bytes(NEW)
+    opened(master_key=path)
+    copy = tmp_path / "auth.db.key.2026"
+    copy.write_bytes(path.read_bytes())
+    with pytest.raises(ConfigurationError, match="version 2026 of the master key is version 1"):
+        opened(master_key=path)
+    copy.unlink()
+    path.write_bytes(path.read_bytes()[:31])
+    with pytest.raises(ConfigurationError, match=r"auth\.db\.key has 31 bytes .* backup"):
+        opened(master_key=path)

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Final
 
 from admit import errors
+from admit.keyring.wrapping import MissingMasterKey, WrongMasterKey
 
 
 class Exit(IntEnum):
@@ -73,6 +74,8 @@ _CODES: Final[dict[type[BaseException], Exit]] = {
     errors.Unavailable: Exit.NETWORK,
     errors.StorageUnavailable: Exit.DATABASE,
     errors.KeysUnavailable: Exit.NO_KEY,
+    MissingMasterKey: Exit.MASTER_KEY,
+    WrongMasterKey: Exit.MASTER_KEY,
 }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KEY_BYTES: Final = 32
 _NONCE: Final = 12  # SP 800-38D 5.2.1.1
-_LARGEST_VERSION: Final = 0xFFFF
+LARGEST_VERSION: Final = 0xFFFF
 
 
 class MissingMasterKey(KeysUnavailable, ConfigurationError):
@@ -25,7 +25,17 @@ class MissingMasterKey(KeysUnavailable, ConfigurationError):
     """
 
     def __init__(self, version: int) -> None:
-        super().__init__(f"the database holds secrets under master key version {version}, which was not given")
+        super().__init__(
+            f"the database holds secrets under master key version {version}, which was not given: its file belongs beside the"
+            " others, and goes only once rewrap answers 0"
+        )
+
+
+class WrongMasterKey(KeysUnavailable, ConfigurationError):
+    """A secret does not open: what was given under that version is another key, or the row was altered.
+
+    As with MissingMasterKey, in a process that runs it is HTTP 503: others can answer.
+    """
 
 
 class MasterKeys:
@@ -37,12 +47,16 @@ class MasterKeys:
         if not keys:
             raise ConfigurationError("at least one master key is needed")
         for version, key in keys.items():
-            if not isinstance(version, int) or not 0 < version <= _LARGEST_VERSION:
-                raise ConfigurationError(f"a master key's version is an integer from 1 to {_LARGEST_VERSION}")
+            if not isinstance(version, int) or not 0 < version <= LARGEST_VERSION:
+                raise ConfigurationError(f"a master key's version is an integer from 1 to {LARGEST_VERSION}")
             if not isinstance(key, bytes) or len(key) != KEY_BYTES:
                 raise ConfigurationError(
                     f"a master key has exactly {KEY_BYTES} bytes; make one with os.urandom({KEY_BYTES})"
                 )
+        for version, key in keys.items():
+            twin = min(other for other, same in keys.items() if same == key)
+            if twin < version:  # a backup that is called like the next version: what is the same cannot take its place
+                raise ConfigurationError(f"version {version} of the master key is version {twin} once more")
         self._ciphers = {version: AESGCM(key) for version, key in keys.items()}
         self.newest = max(keys)
 
@@ -63,14 +77,14 @@ class MasterKeys:
     def unwrap(self, kind: str, name: str, wrapped: bytes) -> bytes:
         """What `wrap` was given.
 
-        Raises ConfigurationError where the master key is not the one that wrapped it, and MissingMasterKey.
+        Raises WrongMasterKey where the master key is not the one that wrapped it, and MissingMasterKey.
         """
         cipher = self._cipher(int.from_bytes(wrapped[:2]))
         nonce, sealed = wrapped[2 : 2 + _NONCE], wrapped[2 + _NONCE :]
         try:
             return cipher.decrypt(nonce, sealed, _context(wrapped[:2], kind, name))
         except (InvalidTag, ValueError):
-            raise ConfigurationError(
+            raise WrongMasterKey(
                 f"a stored {kind} does not open: this is not the master key that wrapped it, or the row was altered"
             ) from None
 

@@ -6,6 +6,7 @@ lazily in each process, by process id, since servers fork; where it is dead or l
 
 from __future__ import annotations
 
+import logging
 import os
 from math import inf
 from threading import Event, Lock, Thread
@@ -33,6 +34,8 @@ _NEAR: Final = 0.02  # seconds between looks for those who know more
 _LATE: Final = 1.0  # seconds after which a caller looks for itself
 _CHORES: Final = 60.0  # seconds between steps of cleanup and key lifecycle
 _SOON: Final = 1.0  # the same, while there is more to clean up
+log = logging.getLogger("admit.service")
+
 _PATIENCE: Final = 5.0  # seconds that a caller stands behind another one's look, and that the thread has to end
 
 
@@ -85,6 +88,7 @@ class Follower:
         self._issuer, self._policy, self._clock, self._chores = issuer, policy, clock, chores
         self._view: View | None = None
         self._heard = self._tried = 0.0
+        self._told = ""
         self._thread: Thread | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._limit = policy.feed_limit.total_seconds()
@@ -140,10 +144,16 @@ class Follower:
         try:
             self._tried = started = monotonic()
             before = self._view
-            view = self._storage.read(lambda tx: self._read(tx, before))
+            try:
+                view = self._storage.read(lambda tx: self._read(tx, before))
+            except KeysUnavailable as error:
+                # The keys changed, and do not open here. One of those held may have been cut off: none counts any more.
+                self._heard = -inf
+                self._say(str(error))
+                raise
             view.revoked.purge(self._clock())
             view.heard = started
-            self._view, self._heard = view, started
+            self._view, self._heard, self._told = view, started, ""
             moved = before is None or view.head[:2] != before.head[:2]
         finally:
             self._lock.release()
@@ -203,6 +213,11 @@ class Follower:
             except AdmitError:
                 continue  # the age of what is held says it: callers look for themselves, and get this error
         notices.close()
+
+    def _say(self, problem: str) -> None:
+        if problem != self._told:
+            self._told = problem
+            log.error("the keys cannot be read, and nothing is signed or judged: %s", problem)
 
     def _catch_up(self) -> None:
         self.start()

@@ -54,7 +54,7 @@ class Keys:
             raise InvalidRequest("a service takes in the private key of a pair that signs")
         if key.alg != key.algorithm.name:  # the old name of an algorithm: headers say the new one (RFC 9864)
             key = Key.from_jwk(key.to_jwk(private=True) | {"alg": key.algorithm.name})
-        key.check(b"", key.sign(b""))  # or verifiers would find out
+        key.public().check(b"", key.sign(b""))  # or verifiers would find out
         core.write(lambda tx: keystore.take_in(tx, core.master, key, core.algorithms))
         return self._of(key.kid)
 
@@ -66,7 +66,9 @@ class Keys:
         """
         core = self._core
         if alg in core.algorithms:
-            raise InvalidRequest(f"the service is set to sign with {alg}: change that first")
+            raise InvalidRequest(
+                f"the service is set to sign with {alg}: change that first, also where this is called (algorithm, algorithms)"
+            )
         core.write(lambda tx: keystore.retire(tx, core.master, alg, Key.generate))
 
     def revoke(self, kid: str) -> None:

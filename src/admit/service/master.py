@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from admit import clock
 from admit.errors import ConfigurationError
-from admit.keyring.wrapping import KEY_BYTES, MasterKeys
+from admit.keyring.wrapping import KEY_BYTES, LARGEST_VERSION, MasterKeys
 
 if TYPE_CHECKING:
     from admit.service.storage import Storage
@@ -43,9 +43,19 @@ def master_keys(given: bytes | Mapping[int, bytes] | Path | None, storage: Stora
                 )
             _create(given)
             files = {1: given}
-        return MasterKeys({version: path.read_bytes() for version, path in files.items()})
+        return MasterKeys({version: _read(path) for version, path in files.items()})
     except OSError as error:
         raise ConfigurationError(f"the master key file {given} cannot be used: {error.strerror}") from None
+
+
+def _read(path: Path) -> bytes:
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise ConfigurationError(
+            f"the master key file {path} has {len(key)} bytes and not {KEY_BYTES}: take it from its backup, no other one opens"
+            " what the database holds"
+        )
+    return key
 
 
 def versions(path: Path) -> dict[int, Path]:
@@ -53,7 +63,7 @@ def versions(path: Path) -> dict[int, Path]:
     found = {1: path} if path.exists() else {}
     for file in path.parent.glob(f"{glob.escape(path.name)}.*"):
         number = file.name.removeprefix(f"{path.name}.")
-        if re.fullmatch("[1-9][0-9]{0,4}", number) and int(number) > 1:
+        if re.fullmatch("[1-9][0-9]{0,4}", number) and 1 < int(number) <= LARGEST_VERSION:
             found[int(number)] = file
     return found
 

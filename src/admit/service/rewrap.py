@@ -38,7 +38,7 @@ WRAPPED: Final = (
 
 
 def wrap(tx: Tx, master: MasterKeys, kind: str, name: str, secret: bytes) -> bytes:
-    """The secret, wrapped under the version that this database is at.
+    """The secret, wrapped under the version that this database is at. Raises MissingMasterKey, WrongMasterKey.
 
     Not under the newest that this process knows: while processes are given a new master key, one after the other, those
     without it must still read what is written.
@@ -48,6 +48,7 @@ def wrap(tx: Tx, master: MasterKeys, kind: str, name: str, secret: bytes) -> byt
 
 def rewrap(tx: Tx, master: MasterKeys, limit: int) -> int:
     """Wrap up to `limit` secrets anew that lie under an older master key than the newest; answers how many."""
+    _in_force(tx, master)
     done = 0
     for row in WRAPPED:
         older = _version(row.column) < literal(master.newest.to_bytes(2), LargeBinary)
@@ -76,13 +77,11 @@ def must_open(tx: Tx, master: MasterKeys) -> None:
 
 
 def must_know(tx: Tx, master: MasterKeys) -> None:
-    """Raise MissingMasterKey where this database was moved to a version that this process was not given.
+    """Raise MissingMasterKey or WrongMasterKey where this database was moved to a key that this process was not given.
 
     For whoever asks again and again: a look at a few rows, where `must_open` looks at all. `rewrap` moves those first.
     """
-    version = _in_force(tx, master)
-    if version is not None and version not in master.versions:
-        raise MissingMasterKey(version)
+    _in_force(tx, master)
 
 
 def try_each(tx: Tx, master: MasterKeys) -> None:
@@ -100,9 +99,18 @@ def versions(tx: Tx) -> set[int]:
 
 
 def _in_force(tx: Tx, master: MasterKeys) -> int | None:
-    """The version that this database is at; None where it holds no secrets yet."""
-    held = tx.execute(select(secrets.c.wrapped)).scalars()
-    return max(map(master.version_of, held), default=None)
+    """The version that this database is at; None where it holds no secrets yet.
+
+    It is seen to open: two hosts may have made a version each, of the same number, and what one of them wrapped the other would
+    never read. Raises MissingMasterKey, WrongMasterKey.
+    """
+    held = tx.execute(_rows(WRAPPED[0])).all()
+    newest = max(held, key=lambda row: master.version_of(row[2]), default=None)
+    if newest is None:
+        return None
+    kind, name, wrapped, *_ = newest
+    master.unwrap(kind, name, wrapped)
+    return master.version_of(wrapped)
 
 
 def _versions(tx: Tx, row: Wrapped) -> Sequence[bytes]:
