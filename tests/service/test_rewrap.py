@@ -187,6 +187,8 @@ def test_two_keys_of_one_version_are_told_apart_before_either_host_locks_the_oth
         opened(master_key={1: MASTER, 2: bytes(range(64, 96))})
     ours.keys.rotate(force=True)
     opened(master_key={2: NEW}).keys.rotate_mac()
+    with pytest.raises(KeysUnavailable, match="does not open"):  # 503: another host can answer
+        theirs._core.follower.look()
 
 
 def test_a_process_that_cannot_open_the_keys_that_changed_signs_publishes_and_judges_nothing(

@@ -120,7 +120,6 @@ class TokenService:
             laid = storage.read(keystore.laid)
             master = master_keys(master_key, storage, needed=storage.read(rewrap.anything))
             storage.read(lambda tx: rewrap.must_open(tx, master))
-            storage.read(lambda tx: rewrap.must_know(tx, master))
             ready = {} if laid else {alg: Key.generate(alg) for alg in signing}  # outside: RSA takes 100 ms and more
             storage.write(
                 lambda tx: keystore.lay(
