@@ -149,7 +149,8 @@ class Follower:
             except KeysUnavailable as error:
                 # The keys changed, and do not open here. One of those held may have been cut off: none counts any more.
                 self._heard = -inf
-                self._say(str(error))
+                if before is not None:  # or whoever opens the service is told
+                    self._say(str(error))
                 raise
             view.revoked.purge(self._clock())
             view.heard = started

@@ -67,7 +67,7 @@ class Keys:
         core = self._core
         if alg in core.algorithms:
             raise InvalidRequest(
-                f"the service is set to sign with {alg}: change that first, also where this is called (algorithm, algorithms)"
+                f"the service is set to sign with {alg}, by the settings given here: change that first"
             )
         core.write(lambda tx: keystore.retire(tx, core.master, alg, Key.generate))
 
