@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from tests.helpers.certificate import write_certificate
+from tests.server.test_feed import page
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
@@ -156,11 +157,38 @@ def test_idle_connections_make_room_for_whoever_comes(small: Any) -> None:
     assert stderr.count("those that have waited longest are closed") == 1
 
 
-def test_when_every_place_is_taken_health_checks_are_answered_and_the_others_told_so(small: Any) -> None:
-    post = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+def test_bodies_that_never_end_make_room_too(small: Any) -> None:
+    post = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
     with ExitStack() as stack:
-        for _ in range(150):  # in flight: their bodies have ten seconds
-            connect(small, stack).sendall(post)
-        assert status(small, "/.well-known/jwks.json") == 503
+        owing = [connect(small, stack) for _ in range(500)]
+        for each in owing:
+            with suppress(ConnectionError):
+                each.sendall(post)
+        for _ in range(5):
+            assert status(small, "/healthz") == status(small, "/.well-known/jwks.json") == 200
+            assert small.refresh("nonsense").status_code == 400
+        assert ended(owing[0])
+    code, stderr = small.stop()
+    assert code == 0
+    assert stderr.count("those that have waited longest are closed") == 1
+
+
+def test_when_every_place_is_taken_health_checks_are_answered_and_the_others_told_so(serve: Callable[..., Any]) -> None:
+    pytest.importorskip("resource")
+    slow = ("--argon2-passes", "40", "--password-hashes", "1", "--failures-per-address", "500")
+    small = serve("--followers-per-address", "1000", *slow, start=False)
+    small.start("tests.helpers.limited", "200", "400")
+    head = page(small)
+    poll = f"GET /revocations?since={head.to}&epoch={head.feed}&wait=25 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    login = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 35\r\n\r\n"
+    with ExitStack() as stack:
+        for _ in range(108):  # all that may
+            connect(small, stack).sendall(poll)
+        for number in range(300):  # each waits for its turn to be hashed, so that they take the places left
+            connect(small, stack).sendall(login + b'{"username":"u%03d","password":"pw"}' % number)
+            if number > 36 and status(small, "/.well-known/jwks.json") == 503:
+                break
+        else:
+            pytest.fail("nobody was told so")
         assert status(small, "/healthz") == status(small, "/readyz") == 200
     assert small.stop()[0] == 0

@@ -1,7 +1,8 @@
 """Connections: how many one process holds, and how long and how large the head of a request may be.
 
 uvicorn has a setting for the first alone, and under it turns away health checks as well: see `limit_concurrency` below.
-Whoever has no request in flight *waits*, and can be closed without harm; the one that has waited longest goes first.
+Whoever has no request in flight *waits*, and can be closed without harm; the one that has waited longest goes first. Where nobody
+waits, it is who has owed the rest of a body the longest: a stranger who sends a byte of each would take every place.
 """
 
 from __future__ import annotations
@@ -44,21 +45,30 @@ class Connections(ServerState):
         self.most = most
         self.waiting: dict[Connection, float] = {}
         """Since when each waits, in seconds of the monotonic clock; the longest first."""
+        self.owing: dict[Connection, None] = {}
+        """Those whose request has a head and not yet all of its body; the longest first."""
         self._told = -inf
 
     def make_room(self, newcomer: Connection) -> None:
-        """Close whoever has waited longest, where there are too many; the newcomer itself where nobody else waits."""
+        """Close whoever has waited longest, where there are too many, or owed a body; the newcomer itself where nobody does."""
         count = len(self.connections)
         if count <= self.most:
             return
         longest = next(iter(self.waiting))
+        if longest is newcomer:
+            longest = next(iter(self.owing), newcomer)
         if longest is newcomer and count <= self.most + ROOM:
             return
-        del self.waiting[longest]
+        self.forget(longest)
         longest.transport.abort()
         if monotonic() - self._told > _AGAIN:
             self._told = monotonic()
             log.warning("more than %d connections: those that have waited longest are closed", self.most)
+
+    def forget(self, connection: Connection) -> None:
+        """It neither waits nor owes a body."""
+        self.waiting.pop(connection, None)
+        self.owing.pop(connection, None)
 
     def sweep(self) -> None:
         """Close those whose head did not come in time."""
@@ -89,7 +99,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
-        self.server_state.waiting.pop(self, None)
+        self.server_state.forget(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -107,6 +117,7 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= _PIPELINED:
             raise OverflowError("too many requests at once on one connection")
         self.server_state.waiting.pop(self, None)
+        self.server_state.owing[self] = None
         probe = self.url.partition(b"?")[0] in _PROBES
         self.limit_concurrency = None if probe else self.server_state.most + 1
         super().on_headers_complete()
@@ -114,10 +125,12 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """What comes next is another head."""
         self._in_head, self._head = True, 0
+        self.server_state.owing.pop(self, None)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """It waits, unless the next request is here already."""
         if not self.pipeline:
+            self.server_state.owing.pop(self, None)  # what follows of a body is in vain
             self.server_state.waiting[self] = monotonic()
         super().on_response_complete()
