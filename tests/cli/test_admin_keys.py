@@ -15,6 +15,7 @@ from admit.cli.key_timeline import timeline
 from admit.service.results import SigningKey
 from tests.cli.test_admin import jwt
 from tests.cli.test_terminal import COLOR, plain
+from tests.helpers.command import environment, run
 from tests.helpers.terminal import in_terminal
 
 DAY = 86400.0
@@ -23,7 +24,10 @@ NOW = 1_800_000_000.0
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("keys") / "d")
+    """A service's, with a key that was taken in: the tests here run in any order, and in any process."""
+    folder = str(tmp_path_factory.mktemp("keys") / "d")
+    jwt("admin", "keys", "import", "-", "--data", folder, given=json.dumps(Key.generate("ES256").to_jwk(private=True)))
+    return folder
 
 
 def test_a_private_key_is_taken_in_from_a_file_or_stdin_and_never_shown(data: str, tmp_path: Path) -> None:
@@ -54,6 +58,20 @@ def test_the_master_key_changes_in_three_steps(data: str) -> None:
     mislaid.rename(new)
     Path(data, "master.key").unlink()
     assert json.loads(jwt("admin", "keys", "list", "--data", data)) == json.loads(pair)
+    third = Path(jwt("admin", "keys", "new-master", "--data", data).strip())  # though the first one is gone
+    jwt("admin", "keys", "rewrap", "--data", data)
+    mislaid = third.rename(Path(data, "mislaid"))
+    assert "version 3" in jwt("admin", "keys", "new-master", "--data", data, code=23)
+    mislaid.rename(third)
+
+
+def test_a_key_that_is_pasted_where_its_file_belongs_is_not_repeated(data: str) -> None:
+    key = Key.generate("ES256")
+    for pasted in (json.dumps(key.to_jwk(private=True)), key.to_pem(private=True).decode()):
+        done = run("admin", "keys", "import", pasted, "--data", data, env=environment())
+        assert done.returncode == 2
+        assert not any(pasted[at : at + 16] in done.stderr for at in range(30, len(pasted) - 46, 8))
+        assert "key" in done.stderr
 
 
 def test_an_algorithm_that_is_signed_with_is_not_retired(data: str) -> None:

@@ -164,6 +164,8 @@ def invoke(arguments: list[str], name: str) -> int:
 def _plain(error: click.ClickException) -> str:
     """Click's message, without the arguments that it echoes: one of them may be a token."""
     message = " ".join(error.format_message().split())
+    if "-----BEGIN" in message:
+        return "That is a key: give its file, or - for stdin."
     if message.startswith("Got unexpected extra argument"):
         return "Too many arguments."
     if isinstance(error, click.NoSuchOption) and error.ctx is not None:

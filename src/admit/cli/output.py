@@ -32,7 +32,9 @@ def safe(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """What was given in argv, as an error may repeat it: the end of it, and nothing where it is a token."""
+    """What was given in argv, as an error may repeat it: the end of it, and nothing where it is a token or a key."""
+    if "{" in text or "\n" in text or "-----BEGIN" in text:
+        return "(a key, where a file or - is wanted)"
     if "eyJ" in text:
         return "(a token)"
     return safe(text if len(text) <= _QUOTED else f"...{text[3 - _QUOTED :]}")

@@ -141,7 +141,7 @@ def new_master(config: Path | None, **flags: Any) -> None:
     Then give it to every process: copy it to every host, and restart them one after the other. Then `rewrap`.
     """
     settings = read_settings(config, flags)
-    if settings.master_key.exists():
+    if master.versions(settings.master_key):
         with service_of(config, flags):
             pass  # it opens what is stored: a version that is in use and was mislaid is not made up anew
     click.echo(str(master.add_version(settings.master_key)))
