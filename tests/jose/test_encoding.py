@@ -329,3 +329,19 @@ def test_depth_is_bounded_however_it_is_made(depth: int, brackets: tuple[bytes, 
     opened, closed = brackets
     same_json(b'{"a":' + opened * depth + core + closed * depth + b"}")
     same_json(b'{"a":{},"b":' + opened * depth + core + closed * depth + b"}")
+
+
+@pytest.mark.parametrize("number", ["1e308", "5e-324", "1E-320", "1.5e+300", "1e000000308", "-1e290"])
+@pytest.mark.parametrize("shape", ['{"x":[%s],"y":[[]]}', '{"x":[%s]}', '{"a\\"b":"\\\\","x":[ %s ]}', '{"x":[%s'])
+def test_many_numbers_that_are_slow_to_read_are_not_read(number: str, shape: str) -> None:
+    with pytest.raises(MalformedToken, match="exponent"):
+        json_object((shape % ",".join([number] * 500)).encode())
+    with pytest.raises(MalformedToken, match="exponent"):
+        json_object((shape % ",".join(["1"] * 500 + [number])).encode())
+
+
+def test_one_such_number_and_what_only_looks_like_one_are_read() -> None:
+    assert json_object(b'{"x":1e300}') == {"x": 1e300}
+    assert json_object(b"{" + b",".join(b'"%d":"%d1e308"' % (n, n) for n in range(500)) + b"}")["7"] == "71e308"
+    text = '{"x":[' + ",".join(["1e99", "1e-99", "12e10", '"1e308"', '"\\"1e308"'] * 100) + "]}"
+    assert json_object(text.encode())["x"][:5] == [1e99, 1e-99, 12e10, "1e308", '"1e308']
