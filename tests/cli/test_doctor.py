@@ -28,11 +28,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from admit.cli.checks.database import mounted
-from admit.cli.checks.finding import METADATA, Deployment, Finding
+from admit.cli.checks.finding import Deployment, Finding
 from admit.cli.doctor import CHECKS, examined
 from admit.clock import system_clock
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet
+from admit.server.metadata import METADATA
 from admit.server.settings import Settings, load
 from admit.service import master, revocation, rewrap
 from admit.service.facade import TokenService

@@ -173,6 +173,28 @@ def test_bodies_that_never_end_make_room_too(small: Any) -> None:
     assert stderr.count("those that have waited longest are closed") == 1
 
 
+def test_answers_that_nobody_reads_make_room_too(serve: Callable[..., Any]) -> None:
+    pytest.importorskip("resource")
+    service = serve(start=False)
+    service.start("tests.helpers.limited", "200", "300")  # 44 places
+    with ExitStack() as stack:
+        for _ in range(60):
+            deaf = stack.enter_context(socket.socket())
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.settimeout(20)
+            with suppress(OSError):
+                deaf.connect(("127.0.0.1", service.port))
+                for _ in range(8):  # 7 MB of answers: more than the system takes off the service's hands
+                    deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+                    time.sleep(0.02)
+        for _ in range(5):
+            assert status(service, "/healthz") == status(service, "/.well-known/jwks.json") == 200
+            assert service.refresh("nonsense").status_code == 400
+    code, stderr = service.stop()
+    assert code == 0
+    assert stderr.count("those that have waited longest are closed") == 1
+
+
 def test_when_every_place_is_taken_health_checks_are_answered_and_the_others_told_so(serve: Callable[..., Any]) -> None:
     pytest.importorskip("resource")
     slow = ("--argon2-passes", "40", "--password-hashes", "1", "--failures-per-address", "500")
@@ -191,4 +213,8 @@ def test_when_every_place_is_taken_health_checks_are_answered_and_the_others_tol
         else:
             pytest.fail("nobody was told so")
         assert status(small, "/healthz") == status(small, "/readyz") == 200
-    assert small.stop()[0] == 0
+        for _ in range(5):
+            status(small, "/.well-known/jwks.json")
+    code, stderr = small.stop()
+    assert code == 0
+    assert stderr.count("Exceeded concurrency limit") == 1

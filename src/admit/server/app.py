@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from admit.service.facade import TokenService
     from admit.tokens.cookies import Cookies
 
-METADATA: Final = "/.well-known/oauth-authorization-server"
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 FIRST_PARTY_ENDPOINTS: Final = (
@@ -74,7 +73,7 @@ ISSUER_ENDPOINTS: Final = (
     Endpoint("GET", "/status-lists/{number}", status_lists.status_list, "everybody"),
     Endpoint("GET", "/.well-known/jwks.json", metadata.jwks, "everybody"),
     Endpoint("GET", "/.well-known/revocations-jwks.json", metadata.feed_jwks, "everybody"),
-    Endpoint("GET", METADATA, metadata.metadata, "everybody"),
+    Endpoint("GET", metadata.METADATA, metadata.metadata, "everybody"),
 )
 """What other services need that trust this issuer."""
 
@@ -217,7 +216,7 @@ def _places(issuer: str) -> Callable[[str], list[str]]:
     def at(path: str) -> list[str]:
         if not below or path in probes:  # whom those answer is decided by their one path
             return [path]
-        return [path, below + path, *([path + below] if path == METADATA else [])]
+        return [path, below + path, *([path + below] if path == metadata.METADATA else [])]
 
     return at
 

@@ -2,7 +2,8 @@
 
 uvicorn has a setting for the first alone, and under it turns away health checks as well: see `limit_concurrency` below.
 Whoever has no request in flight *waits*, and can be closed without harm; the one that has waited longest goes first. Where nobody
-waits, it is who has owed the rest of a body the longest: a stranger who sends a byte of each would take every place.
+waits, it is who has held up a request the longest, by not sending the rest of its body or not reading the answer: strangers who do
+would take every place.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from admit.clock import monotonic
+from admit.server.logs import AGAIN
 from admit.server.parsing import BODY_SECONDS
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ QUIET: Final = 1.0
 ROOM: Final = 64
 """Connections beyond the most, for health checks, and for saying 503 to the others."""
 _PROBES: Final = frozenset((b"/healthz", b"/readyz"))
-_AGAIN: Final = 60.0  # seconds between two lines in the log
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 log = logging.getLogger("admit.server")
@@ -45,30 +46,30 @@ class Connections(ServerState):
         self.most = most
         self.waiting: dict[Connection, float] = {}
         """Since when each waits, in seconds of the monotonic clock; the longest first."""
-        self.owing: dict[Connection, None] = {}
-        """Those whose request has a head and not yet all of its body; the longest first."""
+        self.holding: dict[Connection, None] = {}
+        """Those whose request waits for its client: for the rest of its body, or until the answer is read; the longest first."""
         self._told = -inf
 
     def make_room(self, newcomer: Connection) -> None:
-        """Close whoever has waited longest, where there are too many, or owed a body; the newcomer itself where nobody does."""
+        """Close whoever has waited longest, where there are too many, or held up; the newcomer itself where nobody does."""
         count = len(self.connections)
         if count <= self.most:
             return
         longest = next(iter(self.waiting))
         if longest is newcomer:
-            longest = next(iter(self.owing), newcomer)
+            longest = next(iter(self.holding), newcomer)
         if longest is newcomer and count <= self.most + ROOM:
             return
         self.forget(longest)
         longest.transport.abort()
-        if monotonic() - self._told > _AGAIN:
+        if monotonic() - self._told > AGAIN:
             self._told = monotonic()
             log.warning("more than %d connections: those that have waited longest are closed", self.most)
 
     def forget(self, connection: Connection) -> None:
-        """It neither waits nor owes a body."""
+        """It neither waits nor holds up."""
         self.waiting.pop(connection, None)
-        self.owing.pop(connection, None)
+        self.holding.pop(connection, None)
 
     def sweep(self) -> None:
         """Close those whose head did not come in time."""
@@ -117,20 +118,35 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= _PIPELINED:
             raise OverflowError("too many requests at once on one connection")
         self.server_state.waiting.pop(self, None)
-        self.server_state.owing[self] = None
+        self.server_state.holding[self] = None
         probe = self.url.partition(b"?")[0] in _PROBES
         self.limit_concurrency = None if probe else self.server_state.most + 1
         super().on_headers_complete()
 
+    def pause_writing(self) -> None:
+        """The client does not read what it is answered."""
+        super().pause_writing()
+        if self not in self.server_state.waiting:
+            self.server_state.holding[self] = None
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if not self.flow.write_paused:
+            self.server_state.holding.pop(self, None)
+
     def on_message_complete(self) -> None:
         """What comes next is another head."""
         self._in_head, self._head = True, 0
-        self.server_state.owing.pop(self, None)
+        self._go_on()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """It waits, unless the next request is here already."""
         if not self.pipeline:
-            self.server_state.owing.pop(self, None)  # what follows of a body is in vain
+            self.server_state.holding.pop(self, None)  # what follows of a body is in vain
             self.server_state.waiting[self] = monotonic()
         super().on_response_complete()

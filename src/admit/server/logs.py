@@ -11,8 +11,10 @@ import traceback
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Final
 
+from admit.clock import monotonic
 from admit.jose.encoding import json_bytes
 
 if TYPE_CHECKING:
@@ -62,7 +64,28 @@ class Json(logging.Formatter):
         return json_bytes(line).decode()
 
 
+AGAIN: Final = 60.0
+"""Seconds between two lines that strangers cause."""
+_OF_STRANGERS: Final = frozenset(("Exceeded concurrency limit.", "Invalid HTTP request received."))
 FORMATS: Final[dict[str, type[logging.Formatter]]] = {"text": Text, "json": Json}
+
+
+class Seldom(logging.Filter):
+    """Lets what uvicorn says of each request of a stranger's through once a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        now = monotonic()
+        if record.msg not in _OF_STRANGERS:
+            return True
+        if now - self._said.get(record.msg, -inf) < AGAIN:
+            return False
+        self._said[record.msg] = now
+        return True
 
 
 def configure(level: str, form: str) -> None:
@@ -70,6 +93,7 @@ def configure(level: str, form: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(FORMATS[form]())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").addFilter(Seldom())
 
 
 def _raised(record: logging.LogRecord) -> list[str]:

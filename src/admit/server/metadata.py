@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from admit.server.endpoint import Context
 
+METADATA: Final = "/.well-known/oauth-authorization-server"
+"""Where the metadata is, below an issuer without a path (RFC 8414 3)."""
 CACHED = {"Cache-Control": "public, max-age=300"}
 """Seconds a document may be reused."""
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from admit.service.clients import SCOPE
 from admit.tokens.durations import EXPECTED, read_duration, written_duration
 
 
@@ -71,12 +72,11 @@ def _list(value: object) -> tuple[str, ...]:
 
 def _scopes(value: object) -> tuple[str, ...]:
     scopes = _list(value)
-    if not all(_SCOPE.fullmatch(scope) for scope in scopes):
+    if not all(SCOPE.fullmatch(scope) for scope in scopes):
         raise ValueError
     return scopes
 
 
-_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749 3.3; with a space in it, one would be granted as two
 _SEVERAL: Final = ", several with commas between them"
 
 TEXT: Final = Sort(_text, "a text")

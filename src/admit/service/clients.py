@@ -38,7 +38,8 @@ GRANTS: Final = frozenset((PASSWORD, REFRESH, CREDENTIALS))
 OVERLAP: Final = timedelta(hours=24)
 """How long the secret before stays accepted: a day to bring the new one to every host."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749 3.3
+SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,128}")
+"""One scope (RFC 6749 3.3): with a space in it, it would be granted as two."""
 _AUDIENCE: Final = re.compile(r"[!-~]{1,256}")
 
 
@@ -71,7 +72,7 @@ class Clients:
             raise InvalidRequest("a client's name has 1 to 64 of A-Z a-z 0-9 . _ -")
         if not granted <= GRANTS or not given or not all(_AUDIENCE.fullmatch(item) for item in given):
             raise InvalidRequest(f"a client has grants among {', '.join(sorted(GRANTS))}, and at least one audience")
-        if not all(_SCOPE.fullmatch(scope) for scope in scoped):
+        if not all(SCOPE.fullmatch(scope) for scope in scoped):
             raise InvalidRequest("a scope is printable ASCII without spaces, quotes or backslashes (RFC 6749 3.3)")
         if CREDENTIALS in granted and not confidential:
             raise InvalidRequest("client_credentials is for confidential clients only (RFC 6749 4.4)")

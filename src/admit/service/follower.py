@@ -34,9 +34,9 @@ _NEAR: Final = 0.02  # seconds between looks for those who know more
 _LATE: Final = 1.0  # seconds after which a caller looks for itself
 _CHORES: Final = 60.0  # seconds between steps of cleanup and key lifecycle
 _SOON: Final = 1.0  # the same, while there is more to clean up
-log = logging.getLogger("admit.service")
-
 _PATIENCE: Final = 5.0  # seconds that a caller stands behind another one's look, and that the thread has to end
+
+log = logging.getLogger("admit.service")
 
 
 class View:

@@ -13,6 +13,7 @@ from admit.clock import system_clock
 from admit.errors import AdmitError
 from admit.jose.encoding import json_object
 from admit.remote.fetch import Answer, Fetcher
+from admit.server.metadata import METADATA
 from admit.service import migrations
 from admit.service.storage import Storage
 from admit.tokens.revocation import MAX_PAGE
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from admit.server.settings import Settings
 
 Result = Literal["ok", "warning", "failure", "skipped"]
-METADATA = "/.well-known/oauth-authorization-server"
 _TIMEOUT = 5.0  # seconds for one request
 
 

@@ -15,12 +15,13 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 from sqlalchemy import func, select
 
-from admit.cli.checks.finding import METADATA, Deployment, Finding, Skip, failure, mode, ok, warning
+from admit.cli.checks.finding import Deployment, Finding, Skip, failure, mode, ok, warning
 from admit.clock import system_clock
 from admit.errors import AdmitError, shown
 from admit.jose.keyset import KeySet
 from admit.keyring.lifecycle import PUBLISHED
 from admit.remote.fetch import is_loopback
+from admit.server.metadata import METADATA
 from admit.server.settings import Settings
 from admit.service import revocation
 from admit.service.schema import audit, keys
