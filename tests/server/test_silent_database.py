@@ -64,11 +64,10 @@ def test_whoever_needs_no_database_is_answered_at_once_and_the_others_with_503(
             pool.submit(ask, service, "/.well-known/jwks.json"),
         ]
         begun = time.monotonic()
-        while time.monotonic() - begun < 4:
-            each = time.monotonic()
+        for _ in range(10):
             assert ask(service, "/healthz") == 200
-            assert time.monotonic() - each < 2
             time.sleep(0.1)
+        assert not any(each.done() for each in asked)
         assert [each.result(30) for each in asked] == [503] * 4
     while ask(service, "/readyz") != 200:
         assert time.monotonic() - begun < 60

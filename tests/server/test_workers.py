@@ -134,7 +134,7 @@ def test_followers_of_the_feed_are_answered_at_once_by_every_worker(serve: Calla
     time.sleep(0.3)
     begun = time.monotonic()
     assert service.stop()[0] == 0
-    assert time.monotonic() - begun < 4.5  # a long poll takes 25 s, and requests in flight get 5
+    assert time.monotonic() - begun < 20  # a long poll takes 25 s; one that is cut off after 5 has no answer
     for follower in followers:
         assert follower.recv(100).startswith(b"HTTP/1.1 200")
         follower.close()
