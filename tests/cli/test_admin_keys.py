@@ -132,6 +132,11 @@ def test_each_state_has_its_stretch_of_the_bar_and_now_its_column(utc: None) -> 
     ]
 
 
+def test_a_step_beyond_what_a_calendar_knows_is_drawn_all_the_same() -> None:
+    lines = _drawn(_key("new", "active", 0, 0, next_state="retiring", next_at=NOW + 9_999_999 * DAY))
+    assert lines[-1].endswith("(9999-12-31 or later), the access ES256 key new is rotated")
+
+
 def test_a_step_that_is_overdue_is_due_now_and_what_ended_long_ago_is_counted() -> None:
     lines = _drawn(
         _key("gone", "retired", -300, -290, retiring_at=NOW - 200 * DAY, ended_at=NOW - 199 * DAY),

@@ -126,6 +126,12 @@ REFUSED = {
     "a duration that is none": (["--grace", "5sec"], 2, "grace is a number with its unit, as 30s"),
     "windows that contradict": (["--grace", "1h"], 2, "retry_window"),
     "a password in argv": (["--database", "postgresql+psycopg://u:hunter2@db/x"], 24, "argv"),
+    "a password at its end": (["--database", "postgresql+psycopg://u@db/x?password=hunter2"], 24, "argv"),
+    "one of a key file": (
+        ["--database", "postgresql+psycopg://u@db/x?sslmode=require&sslpassword=hunter2"],
+        24,
+        "argv",
+    ),
 }
 
 
@@ -271,13 +277,13 @@ def test_the_help_says_the_default_and_the_sort_of_each_setting() -> None:
     assert str(Path.home()) not in words
 
 
-def test_print_config_shows_no_password_and_makes_nothing(tmp_path: Path) -> None:
-    done = serve(
-        "--print-config", "--data", str(tmp_path / "d"), ADMIT_DATABASE="postgresql+psycopg://u:hunter2@db/admit"
-    )
+@pytest.mark.parametrize("place", ["u:{}@db/admit", "u@db/admit?host=a&password={}", "u@db/admit?sslpassword={}"])
+def test_print_config_shows_no_password_and_makes_nothing(tmp_path: Path, place: str) -> None:
+    url = f"postgresql+psycopg://{place}"
+    done = serve("--print-config", "--data", str(tmp_path / "d"), ADMIT_DATABASE=url.format("hunter2"))
     assert done.returncode == 0
     assert "hunter2" not in done.stdout
-    assert tomllib.loads(done.stdout)["database"] == "postgresql+psycopg://u:***@db/admit"
+    assert tomllib.loads(done.stdout)["database"] == url.format("***")
     assert not (tmp_path / "d").exists()
 
 

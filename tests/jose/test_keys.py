@@ -539,3 +539,15 @@ def test_a_source_of_keys_is_one_or_several() -> None:
             sources(given)
         with pytest.raises(InvalidKey, match="keys come as"):
             find(given, "ES256", None)
+
+
+def test_a_pem_with_several_keys_is_refused_and_not_read_in_part() -> None:
+    one, other = Key.generate("ES256"), Key.generate("ES256")
+    secret, public = one.to_pem(private=True), one.public().to_pem()
+    assert Key.from_pem(secret + public, "ES256") == one
+    with pytest.raises(InvalidKey, match="more than one private key"):
+        Key.from_pem(secret + other.to_pem(private=True), "ES256")
+    with pytest.raises(InvalidKey, match="more than one public key"):
+        Key.from_pem(public + other.public().to_pem(), "ES256")
+    with pytest.raises(InvalidKey, match="more than one public key"):
+        Key.from_pem(secret + public + other.public().to_pem(), "ES256")

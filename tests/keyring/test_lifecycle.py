@@ -122,6 +122,7 @@ def test_of_two_standbys_the_newer_is_next_and_the_older_helps_in_an_emergency()
     keys = settled([], 0)
     keys = [*keys, KeyTimes(kid="k3", state=State.PENDING, ordinal=3, created_at=10)]
     assert rotation(keys) == Step(Action.ROTATE, kid="k1", successor="k3")
+    assert rotation(keys, force=True) == Step(Action.ROTATE, kid="k1", successor="k2")
     assert wait_before_rotation(keys, 10, TIMING) == TIMING.published
     lost = [replace(keys[0], state=State.REVOKED), *keys[1:]]
     assert next_step(lost, 11, TIMING) == Step(Action.ACTIVATE, successor="k2")

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from admit import Key, KeySet, Verifier
-from admit.errors import InvalidToken, RevocationsUnavailable, RevokedToken, ServiceUnreachable
+from admit.errors import InvalidToken, RevocationsUnavailable, RevokedToken, ServiceUnreachable, UnknownKey
 from admit.remote.issuer import RemoteIssuer
 from admit.tokens.revocation import Entry, Page
 from tests.remote.conftest import FEED, FEED_JWKS, document
@@ -276,6 +276,25 @@ def test_a_feed_key_that_the_feed_itself_cut_off_signs_no_further_page(issuer: A
     issuer.answers[FEED] = _signed(issuer)
     poll(remote)
     assert len(remote.revocations) == 2
+
+
+def test_the_successor_of_a_key_that_was_cut_off_is_looked_for_at_once_whatever_was_looked_for_before(
+    issuer: Any, remote: RemoteIssuer, verifier: Verifier[None]
+) -> None:
+    assert remote.revocations is not None
+    remote.warm()
+    young = Key.generate("ES256")
+    for stranger in (young, Key.generate("ES256")):  # the one look in 30 s, and one that finds no look left
+        with pytest.raises(UnknownKey):
+            verifier.verify(issuer.token(stranger))
+    issuer.keys = [young.public()]
+    issuer.cut_off("jti", "another")
+    poll(remote)
+    with pytest.raises(UnknownKey):
+        verifier.verify(issuer.token(young))
+    issuer.cut_off("kid", issuer.key.kid)
+    poll(remote)
+    assert verifier.verify(issuer.token(young)).sub == "alice"
 
 
 def test_where_every_key_of_the_feed_was_cut_off_no_page_is_believed(issuer: Any, remote: RemoteIssuer) -> None:

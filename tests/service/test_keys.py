@@ -69,6 +69,19 @@ def test_a_second_rotation_waits_for_the_young_standby_unless_forced(
     assert _states(service) == ["retiring", "retiring", "retiring", "active", "pending"]
 
 
+def test_in_haste_the_standby_that_verifiers_hold_goes_before_a_key_that_was_just_taken_in(
+    service: TokenService, clock: MovableClock
+) -> None:
+    standby = next(key.kid for key in service.keys.list() if key.use == "access" and key.state == "pending")
+    clock.forward(1)
+    service.keys.add(Key.generate("ES256", kid="from-before"))
+    with pytest.raises(KeysUnavailable):
+        service.keys.rotate()
+    assert service.keys.rotate(force=True).kid == standby
+    clock.forward(milliseconds(Policy().key_published))
+    assert service.keys.rotate(force=True).kid == "from-before"
+
+
 def test_keys_rotate_and_retire_by_themselves_one_step_a_run(
     service: TokenService, alice: str, clock: MovableClock
 ) -> None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import sqlite3
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import LargeBinary, update
+from sqlalchemy import LargeBinary, insert, text, update
 
 from admit import peek
 from admit.errors import ConfigurationError, KeysUnavailable
 from admit.keyring.wrapping import WrongMasterKey
-from admit.service import master, rewrap, schema
+from admit.service import master, rewrap, schema, storage
+from admit.service.facade import TokenService
 from admit.service.storage import Tx
 from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener
+
+if TYPE_CHECKING:
+    from tests.helpers.postgres import Postgres
 
 NEW = bytes(range(32, 64))
 BOTH = {1: MASTER, 2: NEW}
@@ -140,6 +147,88 @@ def _private(url: str, kid: str) -> bytes | None:
     return private  # type: ignore[no-any-return]
 
 
+def test_what_was_wrapped_under_the_old_master_key_is_in_no_file_while_services_run(opened: Opener, url: str) -> None:
+    running, both = opened(master_key=MASTER), opened(master_key=BOTH)
+    running.start()
+    old = _wrapped(url, "SELECT private FROM admit_keys UNION ALL SELECT wrapped FROM admit_secrets")
+    assert all(each in _everything(url) for each in old)
+    both.keys.rewrap()
+    assert not any(each in _everything(url) for each in old)
+
+
+def test_a_private_half_that_was_destroyed_is_in_no_file_while_a_service_runs(opened: Opener, url: str) -> None:
+    running = opened()
+    running.start()
+    [old] = _wrapped(url, "SELECT private FROM admit_keys WHERE use = 'access' AND state = 'active'")
+    running.keys.rotate(force=True)
+    assert old not in _everything(url)
+
+
+def test_whoever_reads_the_database_holds_up_no_step_of_the_keys(opened: Opener, url: str) -> None:
+    service = opened()
+    reader = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM admit_keys").fetchall()
+    service.keys.rotate(force=True)
+    service.users.add("alice", PASSWORD)
+    reader.close()
+
+
+def test_a_connection_overwrites_what_it_deletes() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("PRAGMA secure_delete = OFF")
+    storage._prepare(connection, None)
+    assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
+    connection.close()
+
+
+def _wrapped(url: str, query: str) -> list[bytes]:
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    rows = [wrapped for (wrapped,) in connection.execute(query) if wrapped]
+    connection.close()
+    return rows
+
+
+def _everything(url: str) -> bytes:
+    """What the database's file and those beside it hold."""
+    path = Path(url.removeprefix("sqlite:///"))
+    return b"".join(each.read_bytes() for each in path.parent.glob(f"{path.name}*"))
+
+
+def test_at_zero_nothing_is_under_way_that_lies_under_the_old_master_key(postgres: Postgres) -> None:
+    url = postgres.database()
+    settings: dict[str, Any] = {"issuer": "https://auth.example", "audience": "orders"}
+    old, both = TokenService(url, master_key=MASTER, **settings), TokenService(url, master_key=BOTH, **settings)
+    sub = old.users.add("alice", PASSWORD).id
+    wrapped, go_on = Event(), Event()
+
+    def enroll(tx: Tx) -> None:
+        seed = rewrap.wrap(tx, old._core.master, "TOTP seed", sub, bytes(20))
+        wrapped.set()
+        go_on.wait(20)
+        tx.execute(insert(schema.totp), [{"user_id": sub, "seed": seed, "step": 0, "created_at": tx.now}])
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            enrolling = pool.submit(old._core.write, enroll)
+            assert wrapped.wait(20)
+            rewrapping = pool.submit(both.keys.rewrap)
+            while not rewrapping.done() and not both._storage.read(lambda tx: tx.execute(_WAITS).scalar()):
+                time.sleep(0.02)
+            go_on.set()
+            enrolling.result()
+            assert rewrapping.result() == 8
+        assert both._storage.read(rewrap.versions) == {2}
+        TokenService(url, master_key={2: NEW}, **settings).close()
+    finally:
+        go_on.set()
+        old.close()
+        both.close()
+
+
+_WAITS = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+
 def test_every_column_that_is_wrapped_is_in_the_table_of_those_that_are_rewrapped() -> None:
     binary = [c for table in schema.metadata.sorted_tables for c in table.columns if isinstance(c.type, LargeBinary)]
     # Hashes open to nobody; a sealed successor opens under its own refresh token.
@@ -187,7 +276,7 @@ def test_two_keys_of_one_version_are_told_apart_before_either_host_locks_the_oth
         opened(master_key={1: MASTER, 2: bytes(range(64, 96))})
     ours.keys.rotate(force=True)
     opened(master_key={2: NEW}).keys.rotate_mac()
-    with pytest.raises(KeysUnavailable, match="does not open"):  # 503: another host can answer
+    with pytest.raises(KeysUnavailable, match="does not open: version 2"):  # 503: another host can answer
         theirs._core.follower.look()
 
 

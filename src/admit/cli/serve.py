@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-from sqlalchemy.engine import make_url
 
 from admit.cli.entry import abandon_output
 from admit.cli.exits import Exit, Stop
 from admit.cli.files import FILE
 from admit.cli.output import stopped
 from admit.server.run import CannotServe, check, open_service, run
-from admit.server.settings import HELP, PREFIX, SORTS, Settings, default, load, names
+from admit.server.settings import HELP, PREFIX, SORTS, Settings, default, holds_secret, load, names
 
 if TYPE_CHECKING:
     from admit.service.facade import TokenService
@@ -60,7 +59,7 @@ def read_settings(config: Path | None, flags: dict[str, Any]) -> Settings:
         if value not in (None, ())
     }
     settings = load(given, toml=config)
-    if "database" in given and make_url(settings.database).password is not None:
+    if "database" in given and holds_secret(settings.database_url):
         raise Stop(
             f"others can read the database's password in argv: give it in {PREFIX}DATABASE or in --config", Exit.UNSAFE
         )

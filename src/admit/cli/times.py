@@ -35,6 +35,8 @@ def relative(at: float, now: float) -> str:
 
 def moment(at: float) -> str:
     """A time in this machine's time zone."""
+    if at > _LAST:
+        return "9999-12-31 or later"
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 

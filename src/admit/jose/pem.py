@@ -59,6 +59,9 @@ def read(data: bytes, alg: str, password: bytes | None = None) -> Material:
 def _read_pem(data: bytes, password: bytes | None) -> Material:
     if b"-----BEGIN CERTIFICATE-----" in data:
         return None, _load(lambda: _certificate_key(data, "PEM"))
+    for half in (b"PRIVATE", b"PUBLIC"):
+        if len(re.findall(rb"-----BEGIN [A-Z ]*" + half + b" KEY-----", data)) > 1:
+            raise InvalidKey(f"the PEM holds more than one {half.decode().lower()} key: give one, or a JWK Set of them")
     if b"PRIVATE KEY-----" in data:
         private = _load(lambda: serialization.load_pem_private_key(data, password))
         return private, private.public_key()

@@ -129,13 +129,16 @@ def next_step(
     return None
 
 
-def rotation(keys: Sequence[KeyTimes]) -> Step | None:
+def rotation(keys: Sequence[KeyTimes], *, force: bool = False) -> Step | None:
     """The step that rotates now, whatever the age of the keys; None without a standby and an active key.
 
-    The newest standby is next: one that was imported goes before the one that was there.
+    The newest standby is next: one that was imported goes before the one that was there. By force, before verifiers hold
+    that, it is the oldest one, which most of them hold.
     """
     active, standbys = _active(keys), _standbys(keys)
-    return Step(Action.ROTATE, kid=active.kid, successor=standbys[-1].kid) if active and standbys else None
+    if active is None or not standbys:
+        return None
+    return Step(Action.ROTATE, kid=active.kid, successor=standbys[0 if force else -1].kid)
 
 
 def removal(keys: Sequence[KeyTimes]) -> Step | None:

@@ -27,7 +27,7 @@ class MissingMasterKey(KeysUnavailable, ConfigurationError):
     def __init__(self, version: int) -> None:
         super().__init__(
             f"the database holds secrets under master key version {version}, which was not given: its file belongs beside the"
-            " others, and goes only once rewrap answers 0"
+            " others, and goes only once rewrap answers 0; a process that ran before it came is to be restarted"
         )
 
 
@@ -79,13 +79,15 @@ class MasterKeys:
 
         Raises WrongMasterKey where the master key is not the one that wrapped it, and MissingMasterKey.
         """
-        cipher = self._cipher(int.from_bytes(wrapped[:2]))
+        version = self.version_of(wrapped)
+        cipher = self._cipher(version)
         nonce, sealed = wrapped[2 : 2 + _NONCE], wrapped[2 + _NONCE :]
         try:
             return cipher.decrypt(nonce, sealed, _context(wrapped[:2], kind, name))
         except (InvalidTag, ValueError):
             raise WrongMasterKey(
-                f"a stored {kind} does not open: this is not the master key that wrapped it, or the row was altered"
+                f"a stored {kind} does not open: version {version} of the master key is not the one that wrapped it, or the row"
+                " was altered"
             ) from None
 
     def version_of(self, wrapped: bytes) -> int:

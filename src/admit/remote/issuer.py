@@ -115,6 +115,7 @@ class RemoteIssuer:
                 if on_stale == "introspect" and credentials is not None
                 else None,
                 credentials=credentials,
+                on_key=self.keys.changed,
                 clock=clock,
                 now=now,
             )

@@ -159,6 +159,12 @@ class JWKSClient:
                     self._absent.popitem(last=False)
         return keys
 
+    def changed(self) -> None:
+        """The issuer itself says that its keys have changed: the next unknown kid is looked for, whatever was before."""
+        with self._lock:
+            self._next_look = 0.0
+            self._absent.clear()
+
     def refresh(self) -> KeySet:
         """Fetch now, whatever the age of the keys; joins a fetch under way. Raises KeysUnavailable."""
         return self._joined(self._begun())

@@ -57,8 +57,8 @@ class RevocationFeed:
     issuer: as its pages say. url: of the feed, a function. keys: those that sign the feed and nothing else. limit:
     how old the newest signed page may be before `check` raises RevocationsUnavailable. on_stale: "accept" takes
     tokens by what was heard last, but never before a first page was heard; "introspect" asks the issuer for each token.
-    introspection: who asks then. credentials: for a feed that wants them. clock: seconds since 1970. now: a monotonic
-    clock.
+    introspection: who asks then. credentials: for a feed that wants them. on_key: called where a key was cut off.
+    clock: seconds since 1970. now: a monotonic clock.
 
     Age counts from the `iat` that the issuer signed, by this machine's clock, and from when the page was asked for,
     by the monotonic clock: neither a replayed page nor a clock that is set back makes it younger.
@@ -75,6 +75,7 @@ class RevocationFeed:
         on_stale: OnStale = "fail_closed",
         introspection: Introspection | None = None,
         credentials: Credentials | None = None,
+        on_key: Callable[[], None] | None = None,
         wait: float = _WAIT,
         clock: Clock = system_clock,
         now: Clock = clock.monotonic,
@@ -83,7 +84,7 @@ class RevocationFeed:
             raise ConfigurationError("the limit of a revocation feed's age must be positive")
         if (on_stale == "introspect") is not (introspection is not None):
             raise ConfigurationError("on_stale='introspect' and an introspection belong together")
-        self._introspection, self._credentials = introspection, credentials
+        self._introspection, self._credentials, self._on_key = introspection, credentials, on_key
         self.ask = None if introspection is None else self._asked
         """Called with a token and its claims where `check` raised RevocationsUnavailable: the issuer says whether it is good.
 
@@ -242,6 +243,8 @@ class RevocationFeed:
             raise ServiceUnreachable("the revocation page goes back, leaves a gap, or belongs to another feed")
         # Only ever added to: what was cut off stays so until its tokens are over, even if a restored issuer forgot.
         self._set.apply(page.entries)
+        if self._on_key is not None and any(entry.kind == "kid" for entry in page.entries):
+            self._on_key()
         self._feed, self._seq = page.feed, page.to
         if now > self._purged + 60:
             self._set.purge(now)

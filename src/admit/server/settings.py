@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from admit.server.sorts import Sort
 
 PREFIX: Final = "ADMIT_"
+_SECRET: Final = frozenset(("password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"))
+"""What libpq takes in a URL's query that nobody else may read."""
 _PLACE: Final = re.compile(r"line \d+, column \d+|end of document")
+
+
+def holds_secret(url: str) -> bool:
+    """Whether a database's URL says a password, in either place that a driver takes it from."""
+    parts = make_url(url)
+    return parts.password is not None or not _SECRET.isdisjoint(parts.query)
 
 
 def default_data() -> Path:
@@ -103,7 +111,9 @@ class Settings:
         for name in names():
             value = getattr(self.policy if name in POLICY else self.logins if name in LOGIN else self, name)
             result[name] = SORTS[name].write(value)
-        result["database"] = make_url(self.database_url).render_as_string(hide_password=True)
+        url = make_url(self.database_url)
+        url = url.update_query_dict(dict.fromkeys(url.query.keys() & _SECRET, "***"))
+        result["database"] = url.render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
         result["master_key_file"] = str(self.master_key)
         return result
 

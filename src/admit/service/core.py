@@ -73,6 +73,8 @@ class Core:
             with contextlib.suppress(AdmitError):  # it is committed; the view catches up by itself
                 self.follower.look()
             self.storage.notify()
+        if tx.destroyed:
+            self.storage.forget()
         for event in tx.events:
             for hook in self.on_event:
                 with contextlib.suppress(Exception):  # the change is committed: a hook must not make it look undone

@@ -97,7 +97,12 @@ class Keys:
         Nobody is logged out: only the wrapping changes. Cut short, it goes on where it stopped when called again.
         """
         core, count = self._core, 0
-        while rows := core.write(lambda tx: rewrap.rewrap(tx, core.master, _REWRAPPED)):
+
+        def change(tx: Tx) -> int:
+            keystore.hold(tx)
+            return rewrap.rewrap(tx, core.master, _REWRAPPED)
+
+        while rows := core.write(change):
             count += rows
         return count
 

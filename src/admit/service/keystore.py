@@ -148,10 +148,10 @@ def rotate(tx: Tx, master: MasterKeys, alg: str, policy: Policy, make: Maker, *,
     """Let the standby sign, now; answers its kid. Raises KeysUnavailable while it is too young, unless forced."""
     hold(tx)
     times = all_times(tx, ACCESS).get(alg, [])
-    step = rotation(times)
+    wait = wait_before_rotation(times, tx.now, timing(tx, policy))
+    step = rotation(times, force=bool(wait))
     if step is None:
         raise KeysUnavailable(f"there is no {alg} key that signs, or no standby to rotate to")
-    wait = wait_before_rotation(times, tx.now, timing(tx, policy))
     if wait and not force:
         seconds = -(-wait // 1000)
         raise KeysUnavailable(
@@ -242,8 +242,8 @@ def hold(tx: Tx) -> None:
 
 
 def changed(tx: Tx) -> None:
-    """Have every process read keys and secrets anew."""
-    tx.moved = True
+    """Have every process read keys and secrets anew. What is no longer in force may be gone."""
+    tx.moved = tx.destroyed = True
     tx.execute(update(feed).where(feed.c.id == 1).values(keys_version=feed.c.keys_version + 1))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import LargeBinary, Text, and_, cast, exists, func, literal, sel
 
 from admit.keyring.wrapping import MissingMasterKey
 from admit.service import audit
-from admit.service.schema import keys, secrets, totp
+from admit.service.schema import feed, keys, secrets, totp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,13 +41,18 @@ def wrap(tx: Tx, master: MasterKeys, kind: str, name: str, secret: bytes) -> byt
     """The secret, wrapped under the version that this database is at. Raises MissingMasterKey, WrongMasterKey.
 
     Not under the newest that this process knows: while processes are given a new master key, one after the other, those
-    without it must still read what is written.
+    without it must still read what is written. Until the commit nobody rewraps: what this adds, a rewrap sees.
     """
+    # Beside anybody but who holds that row: keystore.hold.
+    tx.execute(select(feed.c.id).with_for_update(read=True, key_share=True)).scalar()
     return master.wrap(kind, name, secret, version=_in_force(tx, master) or master.newest)
 
 
 def rewrap(tx: Tx, master: MasterKeys, limit: int) -> int:
-    """Wrap up to `limit` secrets anew that lie under an older master key than the newest; answers how many."""
+    """Wrap up to `limit` secrets anew that lie under an older master key than the newest; answers how many.
+
+    The caller holds the feed's row, so that at 0 nothing is under way that lies under an older one.
+    """
     _in_force(tx, master)
     done = 0
     for row in WRAPPED:
@@ -60,6 +65,7 @@ def rewrap(tx: Tx, master: MasterKeys, limit: int) -> int:
             swapped = update(row.table).where(same, row.column == old).values({row.column: new})
             done += tx.execute(swapped).rowcount
     if done:
+        tx.destroyed = True  # what lay under the older one
         audit.record(tx, "keys.rewrapped", detail=f"{done} under master key version {master.newest}")
     return done
 

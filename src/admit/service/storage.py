@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BUSY_SECONDS: Final = 5  # how long another process may hold SQLite's write lock before a call gives up
+_FORGETTING: Final = 250  # milliseconds that the journal is waited for while it is read
 _ANSWER_SECONDS: Final = 30  # how long a call waits for its group's commit
 _ATTEMPTS: Final = 8  # of a PostgreSQL transaction that lost to another one
 _LOST: Final = frozenset(("40001", "40P01", "23505"))
@@ -76,15 +77,15 @@ def _milliseconds(element: Now, compiler: SQLCompiler, **_: object) -> str:  # n
 
 class Tx:
     """One transaction: its connection and the time it decides by; and, for after its commit, the audit events to tell
-    and whether it moved the feed or the keys."""
+    whether it moved the feed or the keys, and whether it destroyed secrets."""
 
-    __slots__ = ("_now", "connection", "events", "execute", "moved")
+    __slots__ = ("_now", "connection", "destroyed", "events", "execute", "moved")
 
     def __init__(self, connection: Connection, now: int | None) -> None:
         self.connection, self._now = connection, now
         self.execute = connection.execute
         self.events: list[AuditEvent] = []
-        self.moved = False
+        self.moved = self.destroyed = False
 
     @property
     def now(self) -> int:
@@ -171,6 +172,14 @@ class Storage:
         """Tell other processes that something has moved, now that it is committed."""
         if not self.sqlite:
             notify(self._process().engine)
+
+    def forget(self) -> None:
+        """Let what was destroyed be gone from SQLite's journal, too, where nobody reads in it just now."""
+        if self.sqlite:
+            with suppress(SQLAlchemyError), self._process().engine.connect() as connection:
+                connection.detach()  # it waits for readers less long than others wait: writers wait for it
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_FORGETTING}")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close this process's connections; a host's own Engine is left alone."""
@@ -325,6 +334,7 @@ def _prepare(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlch
     _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")  # an answered revocation survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # a key's private half is not left where it was
 
 
 def _write_ahead(connection: Any) -> None:
