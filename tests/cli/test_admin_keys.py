@@ -137,6 +137,11 @@ def test_a_step_beyond_what_a_calendar_knows_is_drawn_all_the_same() -> None:
     assert lines[-1].endswith("(9999-12-31 or later), the access ES256 key new is rotated")
 
 
+def test_a_step_that_lies_ahead_is_a_clocks_mistake() -> None:
+    lines = _drawn(_key("new", "active", 0, 400, next_state="retiring", next_at=NOW + 430 * DAY))
+    assert lines[1] == "  new  active, by a clock that was 400 d ahead, is rotated in 430 d"
+
+
 def test_a_step_that_is_overdue_is_due_now_and_what_ended_long_ago_is_counted() -> None:
     lines = _drawn(
         _key("gone", "retired", -300, -290, retiring_at=NOW - 200 * DAY, ended_at=NOW - 199 * DAY),

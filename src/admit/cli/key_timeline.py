@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Part = tuple[str, str]
 """Text and its color; "" for none."""
 _OLD: Final = 90 * 86400.0  # seconds: what ended earlier is counted, not drawn
+_SKEW: Final = 60.0  # seconds by which another host's clock may be ahead without a word
 _LOOKS: Final = {
     "pending": ("░", ".", "yellow"),
     "active": ("█", "#", "green"),
@@ -59,6 +60,8 @@ def _told(key: SigningKey, now: float) -> str:
         key.state, key.ended_at
     )
     said = "" if began is None else f" since {span(now - began)}"
+    if began is not None and began > now + _SKEW:
+        said = f", by a clock that was {span(began - now)} ahead"
     if key.next_at is None or key.next_state is None:
         return said
     return f"{said}, {_COMES[key.next_state]} {'now' if key.next_at <= now else relative(key.next_at, now)}"
