@@ -15,6 +15,7 @@ from admit.service.sessions import CASES, Outcome, Presented, Row, Windows, clas
 from tests.service.conftest import PASSWORD, MovableClock, Opener
 
 GRACE, RETRY = milliseconds(Policy().grace), milliseconds(Policy().retry_window)
+SKEW = milliseconds(Policy().clock_skew)
 IDLE, ABSOLUTE = milliseconds(Policy().idle), milliseconds(Policy().absolute)
 
 T = 1_000_000_000
@@ -49,7 +50,14 @@ OLDER, AHEAD = Presented(b"older", 3, "c"), Presented(b"newer", 6, "c")
     [
         (CURRENT, ROW, T + GRACE - 1, Outcome.SAME),
         (CURRENT, ROW, T + GRACE, Outcome.ROTATE),
-        (CURRENT, ROW, T - 5000, Outcome.SAME),  # the clock went back
+        (CURRENT, ROW, T - GRACE, Outcome.SAME),  # the clock went back, here and below
+        (CURRENT, ROW, T - GRACE - 1, Outcome.ROTATE),
+        (PREVIOUS, ROW, T - GRACE, Outcome.REPLAY),
+        (PREVIOUS, replace(ROW, seen=True), T - GRACE, Outcome.REPLAY),
+        (PREVIOUS, replace(ROW, seen=True), T - GRACE - 1, Outcome.REUSE),
+        (PREVIOUS, ROW, T - GRACE - 1, Outcome.RETRY),
+        (PREVIOUS, ROW, T - SKEW, Outcome.RETRY),
+        (PREVIOUS, ROW, T - SKEW - 1, Outcome.REUSE),
         (CURRENT, replace(ROW, rotated_at=0, generation=5), T, Outcome.ROTATE),
         (PREVIOUS, ROW, T, Outcome.REPLAY),
         (PREVIOUS, ROW, T + GRACE - 1, Outcome.REPLAY),
@@ -77,7 +85,14 @@ OLDER, AHEAD = Presented(b"older", 3, "c"), Presented(b"newer", 6, "c")
 def test_each_row_of_the_table_holds_to_the_millisecond(
     presented: Presented, row: Row, now: int, outcome: Outcome
 ) -> None:
-    assert classify(row, presented, now, Windows(GRACE, RETRY)) is outcome
+    assert classify(row, presented, now, Windows(GRACE, RETRY, SKEW)) is outcome
+
+
+@pytest.mark.parametrize("now", [T - 1, T, T + 1])
+def test_where_there_is_no_window_no_clock_opens_one(now: int) -> None:
+    none = Windows(0, 0, SKEW)
+    assert classify(ROW, PREVIOUS, now, none) is Outcome.REUSE
+    assert classify(ROW, CURRENT, now, none) is Outcome.ROTATE
 
 
 def test_the_table_names_every_outcome_once() -> None:
@@ -115,6 +130,29 @@ def test_a_token_inside_its_grace_is_never_two_generations_old(
     assert service.refresh(first.refresh_token).refresh_token == second.refresh_token
     clock.forward(1)
     assert service.refresh(second.refresh_token).refresh_token != second.refresh_token
+
+
+def test_a_clock_that_goes_back_a_long_way_holds_no_window_open(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    robbed, other = service.login("alice", PASSWORD), service.login("alice", PASSWORD)
+    service.refresh(robbed.refresh_token)
+    newest = service.refresh(other.refresh_token)
+    clock.forward(-SKEW - 1)
+    with pytest.raises(InvalidGrant):
+        service.refresh(robbed.refresh_token)
+    assert [session.id for session in service.sessions(alice)] == [other.session_id]
+    assert service.refresh(newest.refresh_token).refresh_token != newest.refresh_token
+
+
+def test_a_clock_that_goes_back_by_a_second_or_two_logs_nobody_out(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    first = service.login("alice", PASSWORD)
+    second = service.refresh(first.refresh_token)
+    clock.forward(-2000)
+    assert service.refresh(second.refresh_token).refresh_token == second.refresh_token
+    assert service.refresh(first.refresh_token).refresh_token == second.refresh_token
 
 
 def test_a_lost_answer_is_repeated_until_the_retry_window_closes_and_audited(

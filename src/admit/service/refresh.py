@@ -47,7 +47,7 @@ def refresh(
         clients.must_have(client, clients.REFRESH)
         if row is None:
             raise InvalidGrant("there is no such session")
-        windows = Windows.of(client.policy)
+        windows = Windows.of(client.policy, core.policy.clock_skew)
         outcome = sessions.classify(row, Presented(old.hash, old.generation, client.id), now, windows)
         if outcome is Outcome.REFUSED:
             raise InvalidGrant("the session is over, or another client's")
@@ -57,7 +57,7 @@ def refresh(
         if outcome is Outcome.AHEAD:
             _record(core, "session.ahead", row, address)
             raise InvalidGrant("the refresh token is newer than the database")
-        pair = _exchange(core, outcome, old, row, client, now, scope, audience, windows.grace, address)
+        pair = _exchange(core, outcome, old, row, client, now, scope, audience, windows, address)
         if pair is not None:
             return pair
     raise StorageUnavailable("the session changed too often at the same time")
@@ -77,7 +77,7 @@ def _exchange(
     now: int,
     scope: str | None,
     audience: str | None,
-    grace: int,
+    windows: Windows,
     address: str,
 ) -> TokenPair | None:
     """The pair for one of the four good outcomes; None where the swap was lost."""
@@ -104,7 +104,7 @@ def _exchange(
         sealed = refresh_token.seal(new, old, secrets.seal, client.id)
         if not core.write(
             lambda tx: sessions.swap(
-                tx, old, new, client_id=client.id, sealed=sealed, now=now, grace=grace, idle_until=idle_until
+                tx, old, new, client_id=client.id, sealed=sealed, now=now, windows=windows, idle_until=idle_until
             ),
             single=True,
         ):
