@@ -146,6 +146,22 @@ def test_whoever_guesses_codes_for_a_year_has_a_chance_in_hundreds(
     assert tries * 3 / 10**6 < 1 / 700
 
 
+def test_a_clock_that_goes_back_makes_nobody_wait_for_a_code_longer_than_a_day(
+    service: TokenService, clock: MovableClock
+) -> None:
+    def waited() -> int:
+        return service._core.write(lambda tx: throttle.second_factor(tx, service._core, "alice", "login"))
+
+    day = 86_400_000
+    assert [waited() for _ in range(4)] == [0, 0, 0, 1000]
+    clock.forward(-10 * day)
+    assert waited() == day
+    clock.forward(day - 1)
+    assert waited() == 1
+    clock.forward(1)
+    assert waited() == 0
+
+
 def test_tries_that_overlap_do_not_wait_for_each_others_clocks(
     service: TokenService, app: App, clock: MovableClock
 ) -> None:
