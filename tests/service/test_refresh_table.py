@@ -169,6 +169,19 @@ def test_a_lost_answer_is_repeated_until_the_retry_window_closes_and_audited(
     assert service.sessions(alice) == []
 
 
+def test_a_token_that_is_retried_again_and_again_is_audited_once_for_each_rotation(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    token = service.login("alice", PASSWORD).refresh_token
+    for rotations in (1, 2):
+        successor = service.refresh(token).refresh_token
+        for _ in range(5):
+            clock.forward(GRACE)
+            assert service.refresh(token).refresh_token == successor
+        assert [event.event for event in service.audit(sub=alice)].count("session.retry") == rotations
+        token = successor
+
+
 def test_a_token_whose_successor_was_seen_has_no_retry_window(
     service: TokenService, alice: str, clock: MovableClock
 ) -> None:
@@ -208,15 +221,19 @@ def test_a_token_from_before_a_restored_backup_is_refused_and_ends_nothing(
 
     from admit.service.schema import sessions as table
 
-    first = service.login("alice", PASSWORD)
-    kept = select(table.c.hash, table.c.generation, table.c.rotated_at, table.c.previous)
-    backup = dict(service._core.read(lambda tx: tx.execute(kept).mappings().one()))
-    second = service.refresh(first.refresh_token)
-    service._core.write(lambda tx: tx.execute(update(table).values(backup)))
-    with pytest.raises(InvalidGrant):
-        service.refresh(second.refresh_token)
-    assert [event.event for event in service.audit(sub=alice)][-1] == "session.ahead"
-    assert service.refresh(first.refresh_token).session_id == first.session_id
+    firsts = [service.login("alice", PASSWORD) for _ in range(2)]
+    kept = select(table.c.id, table.c.hash, table.c.generation, table.c.rotated_at, table.c.previous)
+    backup = service._core.read(lambda tx: tx.execute(kept).mappings().all())
+    seconds = [service.refresh(first.refresh_token) for first in firsts]
+    restored = [update(table).where(table.c.id == row["id"]).values(row) for row in backup]
+    service._core.write(lambda tx: [tx.execute(each) for each in restored])
+    for second in seconds * 3:
+        with pytest.raises(InvalidGrant):
+            service.refresh(second.refresh_token)
+    told = [event.session_id for event in service.audit(sub=alice) if event.event == "session.ahead"]
+    assert told == [first.session_id for first in firsts]
+    for first in firsts:
+        assert service.refresh(first.refresh_token).session_id == first.session_id
 
 
 @pytest.mark.parametrize("limit", ["idle", "absolute"])

@@ -226,6 +226,23 @@ def test_wrong_codes_for_a_new_password_are_throttled(service: TokenService, app
     service.login("alice", PASSWORD, otp=app.code(), address="198.51.100.2")
 
 
+def test_the_audit_trail_tells_each_code_that_was_tried_and_once_that_tries_are_slowed(
+    service: TokenService, app: App, alice: str, clock: MovableClock
+) -> None:
+    def told() -> list[tuple[str, str | None]]:
+        return [(each.event, each.detail) for each in service.audit(sub=alice) if each.event.startswith("totp.")][1:]
+
+    for _ in range(20):
+        with pytest.raises((InvalidGrant, TooManyRequests)):
+            service.totp.remove_by(alice, "000000")
+    refused = ("totp.refused", None)
+    assert told() == [refused, refused, ("totp.slowed", "at changes of the second factor"), refused]
+    clock.forward(1000)
+    with pytest.raises(InvalidGrant):
+        service.totp.remove_by(alice, "000000")
+    assert told()[4:] == [refused]
+
+
 def test_a_password_that_an_administrator_sets_ends_the_wait_too(service: TokenService, app: App, alice: str) -> None:
     for index in range(3):
         with pytest.raises(InvalidGrant):

@@ -255,6 +255,8 @@ def second_factor(tx: Tx, core: Core, sub: str, place: Place) -> int:
     failures = found.failures + 1
     delay = core.rules.second.wait(failures)
     _write(tx, {row: Count(failures, tx.now + delay if delay else 0, tx.now + delay + _SECOND_REMEMBERED)})
+    if failures == core.rules.second.free and place != "enrollment":  # there each fresh seed is counted anew
+        audit.record(tx, "totp.slowed", sub=sub, detail=_WHERE[place])
     return 0
 
 
@@ -280,6 +282,12 @@ def network(address: str) -> str:
     return str(parsed)
 
 
+_WHERE: Final[dict[Place, str]] = {
+    "login": "at logins",
+    "home": "at logins from where the user logged in before",
+    "password": "at changes of the password",
+    "change": "at changes of the second factor",
+}
 _SLOWED: Final = {
     "pair": "one user from one address",
     "address": "many users from one address",
