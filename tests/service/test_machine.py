@@ -23,9 +23,12 @@ from admit.service.session_policy import milliseconds
 from tests.service.conftest import MASTER, MovableClock
 
 POLICY = Policy(sessions_per_user=4)
-GRACE, RETRY, IDLE, ABSOLUTE, ACCESS = (
+GRACE, RETRY, SKEW, IDLE, ABSOLUTE, ACCESS = (
     milliseconds(value)
-    for value in (POLICY.grace, POLICY.retry_window, POLICY.idle, POLICY.absolute, POLICY.access_lifetime)
+    for value in (
+        *(POLICY.grace, POLICY.retry_window, POLICY.clock_skew),
+        *(POLICY.idle, POLICY.absolute, POLICY.access_lifetime),
+    )
 )
 NAMES = ("alice", "bob")
 JUMPS = [0, 1, 1000, GRACE - 1, GRACE, RETRY - 1, RETRY, IDLE - 1, IDLE, ABSOLUTE]
@@ -133,11 +136,12 @@ class Sessions(RuleBasedStateMachine):
             assert pair is None
             return token
         current, previous = token.generation == newest, token.generation == newest - 1 and model.sealed
-        if not (current or (previous and (age < GRACE or (age < RETRY and not model.seen)))):
+        in_grace = -GRACE <= age < GRACE
+        if not (current or (previous and (in_grace or (-SKEW <= age < RETRY and not model.seen)))):
             assert pair is None
             model.over = True
             return token
-        rotates = current and age >= GRACE
+        rotates = current and not in_grace
         ends = min(now + IDLE, model.born + ABSOLUTE) if rotates else model.ends
         if ends // 1000 - now // 1000 < 2:  # no access token fits in: nothing changes
             assert pair is None

@@ -58,6 +58,14 @@ def test_guessing_the_old_password_is_slowed(service: TokenService, alice: str) 
         service.change_password(alice, PASSWORD, NEW, address="192.0.2.1")
 
 
+def test_a_new_password_that_cannot_be_is_no_guess_at_the_old_one(service: TokenService, alice: str) -> None:
+    for new in (PASSWORD, "fourteen chars"):
+        for _ in range(20):
+            with pytest.raises(InvalidRequest):
+                service.change_password(alice, PASSWORD, new, address="192.0.2.1")
+    service.change_password(alice, PASSWORD, NEW, address="192.0.2.1")
+
+
 @pytest.mark.parametrize(
     "poor", ["", "fourteen chars", PASSWORD, "p" * 15, "passwordpassword", "qwerty123456789", "x\0" * 10, "x" * 1025]
 )

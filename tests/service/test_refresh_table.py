@@ -15,6 +15,7 @@ from admit.service.sessions import CASES, Outcome, Presented, Row, Windows, clas
 from tests.service.conftest import PASSWORD, MovableClock, Opener
 
 GRACE, RETRY = milliseconds(Policy().grace), milliseconds(Policy().retry_window)
+SKEW = milliseconds(Policy().clock_skew)
 IDLE, ABSOLUTE = milliseconds(Policy().idle), milliseconds(Policy().absolute)
 
 T = 1_000_000_000
@@ -49,7 +50,14 @@ OLDER, AHEAD = Presented(b"older", 3, "c"), Presented(b"newer", 6, "c")
     [
         (CURRENT, ROW, T + GRACE - 1, Outcome.SAME),
         (CURRENT, ROW, T + GRACE, Outcome.ROTATE),
-        (CURRENT, ROW, T - 5000, Outcome.SAME),  # the clock went back
+        (CURRENT, ROW, T - GRACE, Outcome.SAME),  # the clock went back, here and below
+        (CURRENT, ROW, T - GRACE - 1, Outcome.ROTATE),
+        (PREVIOUS, ROW, T - GRACE, Outcome.REPLAY),
+        (PREVIOUS, replace(ROW, seen=True), T - GRACE, Outcome.REPLAY),
+        (PREVIOUS, replace(ROW, seen=True), T - GRACE - 1, Outcome.REUSE),
+        (PREVIOUS, ROW, T - GRACE - 1, Outcome.RETRY),
+        (PREVIOUS, ROW, T - SKEW, Outcome.RETRY),
+        (PREVIOUS, ROW, T - SKEW - 1, Outcome.REUSE),
         (CURRENT, replace(ROW, rotated_at=0, generation=5), T, Outcome.ROTATE),
         (PREVIOUS, ROW, T, Outcome.REPLAY),
         (PREVIOUS, ROW, T + GRACE - 1, Outcome.REPLAY),
@@ -77,7 +85,14 @@ OLDER, AHEAD = Presented(b"older", 3, "c"), Presented(b"newer", 6, "c")
 def test_each_row_of_the_table_holds_to_the_millisecond(
     presented: Presented, row: Row, now: int, outcome: Outcome
 ) -> None:
-    assert classify(row, presented, now, Windows(GRACE, RETRY)) is outcome
+    assert classify(row, presented, now, Windows(GRACE, RETRY, SKEW)) is outcome
+
+
+@pytest.mark.parametrize("now", [T - 1, T, T + 1])
+def test_where_there_is_no_window_no_clock_opens_one(now: int) -> None:
+    none = Windows(0, 0, SKEW)
+    assert classify(ROW, PREVIOUS, now, none) is Outcome.REUSE
+    assert classify(ROW, CURRENT, now, none) is Outcome.ROTATE
 
 
 def test_the_table_names_every_outcome_once() -> None:
@@ -117,6 +132,29 @@ def test_a_token_inside_its_grace_is_never_two_generations_old(
     assert service.refresh(second.refresh_token).refresh_token != second.refresh_token
 
 
+def test_a_clock_that_goes_back_a_long_way_holds_no_window_open(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    robbed, other = service.login("alice", PASSWORD), service.login("alice", PASSWORD)
+    service.refresh(robbed.refresh_token)
+    newest = service.refresh(other.refresh_token)
+    clock.forward(-SKEW - 1)
+    with pytest.raises(InvalidGrant):
+        service.refresh(robbed.refresh_token)
+    assert [session.id for session in service.sessions(alice)] == [other.session_id]
+    assert service.refresh(newest.refresh_token).refresh_token != newest.refresh_token
+
+
+def test_a_clock_that_goes_back_by_a_second_or_two_logs_nobody_out(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    first = service.login("alice", PASSWORD)
+    second = service.refresh(first.refresh_token)
+    clock.forward(-2000)
+    assert service.refresh(second.refresh_token).refresh_token == second.refresh_token
+    assert service.refresh(first.refresh_token).refresh_token == second.refresh_token
+
+
 def test_a_lost_answer_is_repeated_until_the_retry_window_closes_and_audited(
     service: TokenService, alice: str, clock: MovableClock
 ) -> None:
@@ -129,6 +167,19 @@ def test_a_lost_answer_is_repeated_until_the_retry_window_closes_and_audited(
     with pytest.raises(InvalidGrant):
         service.refresh(first.refresh_token)
     assert service.sessions(alice) == []
+
+
+def test_a_token_that_is_retried_again_and_again_is_audited_once_for_each_rotation(
+    service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    token = service.login("alice", PASSWORD).refresh_token
+    for rotations in (1, 2):
+        successor = service.refresh(token).refresh_token
+        for _ in range(5):
+            clock.forward(GRACE)
+            assert service.refresh(token).refresh_token == successor
+        assert [event.event for event in service.audit(sub=alice)].count("session.retry") == rotations
+        token = successor
 
 
 def test_a_token_whose_successor_was_seen_has_no_retry_window(
@@ -170,15 +221,19 @@ def test_a_token_from_before_a_restored_backup_is_refused_and_ends_nothing(
 
     from admit.service.schema import sessions as table
 
-    first = service.login("alice", PASSWORD)
-    kept = select(table.c.hash, table.c.generation, table.c.rotated_at, table.c.previous)
-    backup = dict(service._core.read(lambda tx: tx.execute(kept).mappings().one()))
-    second = service.refresh(first.refresh_token)
-    service._core.write(lambda tx: tx.execute(update(table).values(backup)))
-    with pytest.raises(InvalidGrant):
-        service.refresh(second.refresh_token)
-    assert [event.event for event in service.audit(sub=alice)][-1] == "session.ahead"
-    assert service.refresh(first.refresh_token).session_id == first.session_id
+    firsts = [service.login("alice", PASSWORD) for _ in range(2)]
+    kept = select(table.c.id, table.c.hash, table.c.generation, table.c.rotated_at, table.c.previous)
+    backup = service._core.read(lambda tx: tx.execute(kept).mappings().all())
+    seconds = [service.refresh(first.refresh_token) for first in firsts]
+    restored = [update(table).where(table.c.id == row["id"]).values(row) for row in backup]
+    service._core.write(lambda tx: [tx.execute(each) for each in restored])
+    for second in seconds * 3:
+        with pytest.raises(InvalidGrant):
+            service.refresh(second.refresh_token)
+    told = [event.session_id for event in service.audit(sub=alice) if event.event == "session.ahead"]
+    assert told == [first.session_id for first in firsts]
+    for first in firsts:
+        assert service.refresh(first.refresh_token).session_id == first.session_id
 
 
 @pytest.mark.parametrize("limit", ["idle", "absolute"])

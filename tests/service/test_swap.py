@@ -14,7 +14,8 @@ from admit.service.schema import users
 from admit.service.storage import Tx
 from tests.service.conftest import PASSWORD, MovableClock
 
-GRACE = 10_000
+GRACE, SKEW = 10_000, 2_000
+WINDOWS = sessions.Windows(GRACE, 600_000, SKEW)
 
 
 def _set(**values: object) -> Callable[[Tx], object]:
@@ -28,6 +29,7 @@ MEANWHILE: dict[str, Callable[[Tx], object]] = {
     "it expired": lambda tx: tx.execute(update(table).values(expires_at=tx.now)),
     "it is another client's": _set(client_id="client.other"),
     "it rotated just now": lambda tx: tx.execute(update(table).values(rotated_at=tx.now - GRACE + 1)),
+    "it rotated just now, elsewhere": lambda tx: tx.execute(update(table).values(rotated_at=tx.now + SKEW)),
     "the user logged out everywhere": lambda tx: accounts.raise_epoch(tx, _sub(tx), False, "test"),
     "the user was disabled": lambda tx: tx.execute(update(users).values(disabled_at=1)),
 }
@@ -50,7 +52,7 @@ def test_a_swap_is_lost_to_whatever_came_before_it(
 
     def change(tx: Tx) -> bool:
         return sessions.swap(
-            tx, old, new, client_id="client.first-party", sealed=b"", now=now, grace=GRACE, idle_until=now + 1
+            tx, old, new, client_id="client.first-party", sealed=b"", now=now, windows=WINDOWS, idle_until=now + 1
         )
 
     if meanwhile is not None:

@@ -146,6 +146,22 @@ def test_whoever_guesses_codes_for_a_year_has_a_chance_in_hundreds(
     assert tries * 3 / 10**6 < 1 / 700
 
 
+def test_a_clock_that_goes_back_makes_nobody_wait_for_a_code_longer_than_a_day(
+    service: TokenService, clock: MovableClock
+) -> None:
+    def waited() -> int:
+        return service._core.write(lambda tx: throttle.second_factor(tx, service._core, "alice", "login"))
+
+    day = 86_400_000
+    assert [waited() for _ in range(4)] == [0, 0, 0, 1000]
+    clock.forward(-10 * day)
+    assert waited() == day
+    clock.forward(day - 1)
+    assert waited() == 1
+    clock.forward(1)
+    assert waited() == 0
+
+
 def test_tries_that_overlap_do_not_wait_for_each_others_clocks(
     service: TokenService, app: App, clock: MovableClock
 ) -> None:
@@ -208,6 +224,23 @@ def test_wrong_codes_for_a_new_password_are_throttled(service: TokenService, app
     with pytest.raises(TooManyRequests):
         service.change_password(alice, PASSWORD, PASSWORD + " too", otp=app.code(), address="198.51.100.1")
     service.login("alice", PASSWORD, otp=app.code(), address="198.51.100.2")
+
+
+def test_the_audit_trail_tells_each_code_that_was_tried_and_once_that_tries_are_slowed(
+    service: TokenService, app: App, alice: str, clock: MovableClock
+) -> None:
+    def told() -> list[tuple[str, str | None]]:
+        return [(each.event, each.detail) for each in service.audit(sub=alice) if each.event.startswith("totp.")][1:]
+
+    for _ in range(20):
+        with pytest.raises((InvalidGrant, TooManyRequests)):
+            service.totp.remove_by(alice, "000000")
+    refused = ("totp.refused", None)
+    assert told() == [refused, refused, ("totp.slowed", "at changes of the second factor"), refused]
+    clock.forward(1000)
+    with pytest.raises(InvalidGrant):
+        service.totp.remove_by(alice, "000000")
+    assert told()[4:] == [refused]
 
 
 def test_a_password_that_an_administrator_sets_ends_the_wait_too(service: TokenService, app: App, alice: str) -> None:

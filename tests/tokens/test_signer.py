@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from admit import ACCESS, PLAIN, ConfigurationError, Key, KeySet, Kind, Signer, Verifier, peek
 from admit.errors import AdmitError, ImmatureToken, InvalidClaim, InvalidKey, MalformedToken, RefusedClaims
 from admit.jose.encoding import MAX_DEPTH
+from admit.service import clients, refresh_token
 from tests.helpers.forge import ALL, AUDIENCE, ISSUER, NOW, claims, forge, key, said
 
 
@@ -278,6 +279,8 @@ def test_a_key_that_may_not_sign_does_not() -> None:
 # --- secrets in claims: what everybody who holds the token can read
 
 PEM = key("ES256").to_pem(private=True)
+REFRESH = refresh_token.issue("A" * 24, 0, 1, bytes(32)).text
+SECRET = clients._fresh_secret()
 
 
 @dataclasses.dataclass
@@ -318,6 +321,10 @@ class WithNumber:
         {"note": "see: " + PEM.decode()},
         {"note": ["-----BEGIN RSA PRIVATE KEY-----\nMII"]},
         {"note": PEM},
+        {PEM.decode(): True},
+        {"keys": {"-----BEGIN PRIVATE KEY-----": "hunter2"}},
+        *({"note": note} for note in (REFRESH, "see: " + REFRESH, ["a", SECRET])),
+        *({name: 1} for name in (REFRESH, SECRET)),
         {"jwk": key("ES256").to_jwk(private=True)},
         {"keys": [key("RS256").to_jwk(private=True)]},
         {"k": key("HS256").to_jwk(private=True)},
@@ -335,7 +342,8 @@ def test_a_secret_is_not_put_where_anyone_can_read_it(further: Mapping[str, obje
     with pytest.raises(RefusedClaims) as caught:
         signer(kind=PLAIN).sign(claims=further)
     assert "hunter2" not in said(caught.value)
-    assert PEM.decode().splitlines()[1][40:] not in said(caught.value)
+    for secret in (PEM.decode().splitlines()[1], REFRESH, SECRET):
+        assert secret[20:40] not in said(caught.value)
 
 
 def test_what_only_looks_like_a_secret_passes() -> None:
@@ -346,6 +354,8 @@ def test_what_only_looks_like_a_secret_passes() -> None:
         "secretary": "bob",
         "cnf": {"jwk": key("ES256").public().to_jwk()},
         "cert": "-----BEGIN PUBLIC KEY-----",
+        "admit_to_": "admit_to_conference_room_number_24_and_to_the_roof_garden_too",
+        "known_by": ["admit_rt_", "admit_cs_" + "A" * 42],
     }
     assert verifier(PLAIN).verify(signer(kind=PLAIN).sign(claims=honest)).raw["amr"] == ["pwd", "otp"]
 

@@ -32,7 +32,8 @@ def introspect(
     """Ask a service whether a token is active, and what it says; without one, not even on stdin, about the access token
     that `jwt login` kept.
 
-    Services answer clients with a secret only. Ends with 16 where the token is not active, whatever the reason.
+    Services answer clients that authenticate; here by a secret. A client with a key asks by an assertion (RFC 7523), which
+    admit.client_assertion makes in Python. Ends with 16 where the token is not active, whatever the reason.
     """
     client = credentials(client_id, secret_file, secret_env, secret_prompt)
     if "client_secret" not in client:

@@ -28,6 +28,8 @@ def change(core: Core, sub: str, old: str, new: str, *, address: str, otp: str |
     if not accounts.possible(sub):
         raise InvalidGrant("there is no user of that id")
     core.passwords.must_be_good(new, core.read(lambda tx: accounts.name_of(tx, sub)))
+    if old == new:  # before anything is counted: it tells nobody whether the old one is right
+        raise InvalidRequest("the new password is the old one")
     epoch, disabled = core.read(lambda tx: accounts.standing(tx, sub))
     attempt = throttle.admitted(core, f"sub {sub}", address)
     with core.turns.turn(line(sub)):
@@ -37,8 +39,6 @@ def change(core: Core, sub: str, old: str, new: str, *, address: str, otp: str |
     if not right:
         core.write(lambda tx: audit.record(tx, "user.password_refused", sub=sub, address=address))
         raise InvalidGrant("the old password is wrong")
-    if old == new:
-        raise InvalidRequest("the new password is the old one")
 
     told = {"sub": sub, "address": address}
 

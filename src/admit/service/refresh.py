@@ -12,6 +12,8 @@ from admit.service.session_policy import USER, milliseconds
 from admit.service.sessions import Outcome, Presented, Row, Windows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from admit.service.assertions import ClientAssertion
     from admit.service.core import Core
     from admit.service.refresh_token import RefreshToken
@@ -47,7 +49,7 @@ def refresh(
         clients.must_have(client, clients.REFRESH)
         if row is None:
             raise InvalidGrant("there is no such session")
-        windows = Windows.of(client.policy)
+        windows = Windows.of(client.policy, core.policy.clock_skew)
         outcome = sessions.classify(row, Presented(old.hash, old.generation, client.id), now, windows)
         if outcome is Outcome.REFUSED:
             raise InvalidGrant("the session is over, or another client's")
@@ -55,9 +57,9 @@ def refresh(
             _reused(core, row, client, address)
             raise InvalidGrant("the refresh token was used before; its session is ended")
         if outcome is Outcome.AHEAD:
-            _record(core, "session.ahead", row, address)
+            _record_once(core, "session.ahead", row, address, _never_ahead)
             raise InvalidGrant("the refresh token is newer than the database")
-        pair = _exchange(core, outcome, old, row, client, now, scope, audience, windows.grace, address)
+        pair = _exchange(core, outcome, old, row, client, now, scope, audience, windows, address)
         if pair is not None:
             return pair
     raise StorageUnavailable("the session changed too often at the same time")
@@ -77,7 +79,7 @@ def _exchange(
     now: int,
     scope: str | None,
     audience: str | None,
-    grace: int,
+    windows: Windows,
     address: str,
 ) -> TokenPair | None:
     """The pair for one of the four good outcomes; None where the swap was lost."""
@@ -104,7 +106,7 @@ def _exchange(
         sealed = refresh_token.seal(new, old, secrets.seal, client.id)
         if not core.write(
             lambda tx: sessions.swap(
-                tx, old, new, client_id=client.id, sealed=sealed, now=now, grace=grace, idle_until=idle_until
+                tx, old, new, client_id=client.id, sealed=sealed, now=now, windows=windows, idle_until=idle_until
             ),
             single=True,
         ):
@@ -120,7 +122,7 @@ def _exchange(
     else:
         text = refresh_token.unseal(row.successor or b"", old, secrets.seals.values(), client.id)
         if outcome is Outcome.RETRY:
-            _record(core, "session.retry", row, address)
+            _record_once(core, "session.retry", row, address, sessions.mark_retried)
     return TokenPair(
         access_token=token,
         expires_in=lifetime,
@@ -141,9 +143,16 @@ def _reused(core: Core, row: Row, client: Client, address: str) -> None:
     core.write(change)
 
 
-def _record(core: Core, event: str, row: Row, address: str) -> None:
-    core.write(
-        lambda tx: audit.record(
-            tx, event, sub=row.user_id, client_id=row.client_id, session_id=row.id, address=note(address)
-        )
-    )
+def _record_once(core: Core, event: str, row: Row, address: str, first: Callable[[Tx, Row], bool]) -> None:
+    """Whoever sends a token again and again does not fill the trail."""
+
+    def change(tx: Tx) -> None:
+        if first(tx, row):
+            told = {"sub": row.user_id, "client_id": row.client_id, "session_id": row.id}
+            audit.record(tx, event, address=note(address), **told)
+
+    core.write(change)
+
+
+def _never_ahead(tx: Tx, row: Row) -> bool:
+    return not audit.told(tx, "session.ahead", row.user_id, row.id)

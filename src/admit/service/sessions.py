@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import RowMapping, and_, bindparam, insert, select, update
+from sqlalchemy import RowMapping, and_, bindparam, insert, or_, select, update
 
 from admit.service import audit, revocation
 from admit.service.prepared import Prepared
@@ -17,6 +17,7 @@ from admit.service.storage import Now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from admit.service.refresh_token import RefreshToken
     from admit.service.session_policy import SessionPolicy
@@ -44,17 +45,26 @@ class Outcome(StrEnum):
 
 
 class Windows(NamedTuple):
-    """Milliseconds after a rotation during which the previous token still gets its successor; and whether there are
-    rotations at all."""
+    """Milliseconds after a rotation during which the previous token still gets its successor; by how much the clock may
+    have gone back since; and whether there are rotations at all."""
 
     grace: int
     retry: int
+    skew: int
     rotate: bool = True
 
     @classmethod
-    def of(cls, policy: SessionPolicy) -> Windows:
-        """Those of a client's sessions."""
-        return cls(milliseconds(policy.grace), milliseconds(policy.retry_window), policy.rotate)
+    def of(cls, policy: SessionPolicy, skew: timedelta) -> Windows:
+        """Those of a client's sessions. skew: of any two hosts' clocks."""
+        return cls(milliseconds(policy.grace), milliseconds(policy.retry_window), milliseconds(skew), policy.rotate)
+
+    def rotated(self, now: int, window: int) -> tuple[int, int]:
+        """When a rotation was that lies in the window: after the one, and not after the other.
+
+        A clock that goes back must not hold the window open until it catches up: a rotation ahead of it counts as one of
+        this moment, but only by the skew, and by no more than the window is long. Where there is no window, nothing is in it.
+        """
+        return now - window, now + min(self.skew, window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +138,16 @@ class Facts(NamedTuple):
     @property
     def in_grace(self) -> bool:
         """The last rotation is younger than the grace; the window never slides."""
-        return self.row.rotated_at > self.now - self.windows.grace
+        return self._rotated_within(self.windows.grace)
 
     @property
     def in_retry(self) -> bool:
         """The last rotation is younger than the retry window, and its answer was perhaps lost: nobody used it."""
-        return self.row.rotated_at > self.now - self.windows.retry and not self.row.seen
+        return self._rotated_within(self.windows.retry) and not self.row.seen
+
+    def _rotated_within(self, window: int) -> bool:
+        after, until = self.windows.rotated(self.now, window)
+        return after < self.row.rotated_at <= until
 
 
 CASES: Final[tuple[tuple[Outcome, Callable[[Facts], bool]], ...]] = (
@@ -164,7 +178,7 @@ _SWAP: Final = Prepared(
         sessions.c.ended_at.is_(None),
         sessions.c.idle_until > bindparam("now"),
         sessions.c.expires_at > bindparam("now"),
-        sessions.c.rotated_at <= bindparam("ripe"),
+        or_(sessions.c.rotated_at <= bindparam("ripe"), sessions.c.rotated_at > bindparam("ahead")),
         sessions.c.epoch
         == select(users.c.epoch)
         .where(users.c.id == sessions.c.user_id, users.c.disabled_at.is_(None))
@@ -185,6 +199,11 @@ _SWAP: Final = Prepared(
 )
 _SEEN = update(sessions).where(
     sessions.c.id == bindparam("session"), sessions.c.hash == bindparam("old"), sessions.c.seen.is_(False)
+)
+_RETRIED = update(sessions).where(
+    sessions.c.id == bindparam("session"),
+    sessions.c.hash == bindparam("current"),
+    sessions.c.used_at == sessions.c.rotated_at,  # as the rotation left it
 )
 _EXTEND: Final = Prepared(
     update(sessions)
@@ -230,17 +249,24 @@ def swap(
     client_id: str,
     sealed: bytes,
     now: int,
-    grace: int,
+    windows: Windows,
     idle_until: int,
 ) -> bool:
     """Rotate, if the session still stands as it was classified at `now`. False: lost to somebody else."""
     values = {"session": old.session_id, "old": old.hash, "new": new.hash, "client": client_id, "sealed": sealed}
-    return _SWAP.row(tx.connection, values | {"now": now, "ripe": now - grace, "idle": idle_until}) is not None
+    ripe, ahead = windows.rotated(now, windows.grace)
+    return _SWAP.row(tx.connection, values | {"now": now, "ripe": ripe, "ahead": ahead, "idle": idle_until}) is not None
 
 
 def mark_seen(tx: Tx, token: RefreshToken, now: int) -> None:
     """Note that the current token was presented: its predecessor has no excuse left beyond the grace."""
     tx.execute(_SEEN.values(seen=True, used_at=now), {"session": token.session_id, "old": token.hash})
+
+
+def mark_retried(tx: Tx, row: Row) -> bool:
+    """Note that the answer of the last rotation was asked for again. False where it had been before."""
+    values = {"session": row.id, "current": row.hash}
+    return tx.execute(_RETRIED.values(used_at=tx.now), values).rowcount == 1
 
 
 def extend(tx: Tx, token: RefreshToken, now: int, idle_until: int) -> bool:

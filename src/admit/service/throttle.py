@@ -120,7 +120,7 @@ def wait(counts: Counts, now: int, by: Rules) -> int:
         until = max(until, counts.address.next_at)
         if not counts.pair.waited:
             until = max(until, now + by.user.wait(counts.user.failures))
-    return max(0, until - now)
+    return max(0, min(until - now, by.pair.longest))
 
 
 def failed(counts: Counts, now: int, by: Rules) -> dict[str, Count]:
@@ -172,6 +172,9 @@ def admitted(core: Core, account: str, address: str) -> Attempt:
     attempt, counts, now = _met(core, account, address)
     left = wait(counts, now, core.rules)
     if left:
+        longest = core.rules.pair.longest
+        if max(counts.pair.next_at, counts.address.next_at) > now + longest:
+            core.write(lambda tx: _shorten(tx, attempt.ids.values(), longest))
         if not counts.pair.waited and core.rules.user.wait(counts.user.failures):  # it begins to serve that wait
             # Not kept for longer than what led to no wait: it costs whoever has many addresses no hash.
             served = Count(counts.pair.failures, now + left, now + left + _REMEMBERED)
@@ -247,10 +250,13 @@ def second_factor(tx: Tx, core: Core, sub: str, place: Place) -> int:
     row = digest(core, "second", sub, place)
     found = _living(_read(tx, [row]).get(row), tx.now)
     if found.next_at > tx.now:
-        return found.next_at - tx.now
+        _shorten(tx, [row], core.rules.second.longest)
+        return min(found.next_at - tx.now, core.rules.second.longest)
     failures = found.failures + 1
     delay = core.rules.second.wait(failures)
     _write(tx, {row: Count(failures, tx.now + delay if delay else 0, tx.now + delay + _SECOND_REMEMBERED)})
+    if failures == core.rules.second.free and place != "enrollment":  # there each fresh seed is counted anew
+        audit.record(tx, "totp.slowed", sub=sub, detail=_WHERE[place])
     return 0
 
 
@@ -276,6 +282,12 @@ def network(address: str) -> str:
     return str(parsed)
 
 
+_WHERE: Final[dict[Place, str]] = {
+    "login": "at logins",
+    "home": "at logins from where the user logged in before",
+    "password": "at changes of the password",
+    "change": "at changes of the second factor",
+}
 _SLOWED: Final = {
     "pair": "one user from one address",
     "address": "many users from one address",
@@ -319,6 +331,12 @@ def _locked(tx: Tx, ids: list[str]) -> dict[str, Count]:
     tx.execute(dialect.insert(table).values(fresh).on_conflict_do_nothing())
     rows = tx.execute(select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
     return {row.id: Count(row.failures, row.next_at, row.expires_at) for row in rows}
+
+
+def _shorten(tx: Tx, ids: Iterable[str], longest: int) -> None:
+    """Let no wait be longer than the longest: where the clock went back, it would last until the clock catches up."""
+    until = tx.now + longest
+    tx.execute(update(table).where(table.c.id.in_(list(ids)), table.c.next_at > until).values(next_at=until))
 
 
 def _write(tx: Tx, counts: dict[str, Count]) -> None:

@@ -92,7 +92,8 @@ def session_of(core: Core, token: str) -> Session:
     def look(tx: Tx) -> Session | None:
         row = sessions.find(tx, shown.session_id)
         presented = Presented(shown.hash, shown.generation, core.first_party.id)
-        if row is None or sessions.classify(row, presented, tx.now, Windows.of(core.first_party.policy)) not in _GOOD:
+        windows = Windows.of(core.first_party.policy, core.policy.clock_skew)
+        if row is None or sessions.classify(row, presented, tx.now, windows) not in _GOOD:
             return None
         return next((session for session in sessions.live(tx, row.user_id) if session.id == row.id), None)
 
@@ -124,7 +125,8 @@ def _introspect_refresh(core: Core, token: str, client: Client) -> dict[str, obj
         return dict(_INACTIVE)
     row, now = core.read(lambda tx: (sessions.find(tx, shown.session_id), tx.now))
     presented = Presented(shown.hash, shown.generation, client.id)
-    if row is None or sessions.classify(row, presented, now, Windows.of(client.policy)) not in _GOOD:
+    windows = Windows.of(client.policy, core.policy.clock_skew)
+    if row is None or sessions.classify(row, presented, now, windows) not in _GOOD:
         return dict(_INACTIVE)
     return {
         "active": True,

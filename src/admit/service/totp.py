@@ -171,8 +171,9 @@ class Totp:
             if not required(tx, sub):
                 return InvalidRequest("the user has no second factor")
             found = tried(tx, core, sub, code, "change")
-            if isinstance(found, AdmitError):
+            if isinstance(found, InvalidGrant):
                 audit.record(tx, "totp.refused", sub=sub)
+            if isinstance(found, AdmitError):
                 return found
             return change(tx)
 

@@ -52,6 +52,8 @@ _SEPARATORS: Final = re.compile(r"[-_. ]")
 _LEVELS: Final = range(MAX_DEPTH - 1)
 _INTEGER_BITS: Final = (MAX_INTEGER - 1).bit_length()
 _PRIVATE_PEM: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
+_OUR_SECRET: Final = re.compile(r"admit_(?:rt|cs)_[A-Za-z0-9_-]{43}")
+"""A refresh token, or a client's secret: 32 bytes at least, in base64url."""
 
 
 def refuse_secrets(claims: Mapping[str, object], allowed: frozenset[str] = frozenset()) -> None:
@@ -64,7 +66,7 @@ def refuse_secrets(claims: Mapping[str, object], allowed: frozenset[str] = froze
         for value in level:  # the usual types first, by one look; everything else is taken apart below
             kind = type(value)
             if kind is str:
-                if "-----BEGIN" in value:  # type: ignore[operator]
+                if "-----BEGIN" in value or "admit_" in value:  # type: ignore[operator]
                     _look_into(value, below, allowed)
             elif kind is int:
                 if value.bit_length() > _INTEGER_BITS:  # type: ignore[attr-defined]
@@ -81,8 +83,7 @@ def refuse_secrets(claims: Mapping[str, object], allowed: frozenset[str] = froze
 
 def _look_into(value: object, below: list[object], allowed: frozenset[str]) -> None:
     if isinstance(value, str):
-        if _PRIVATE_PEM.search(value):
-            raise RefusedClaims("a claim holds a private key in PEM; a payload can be read by anyone")
+        _refuse_text(value)
     elif isinstance(value, int):
         if value.bit_length() > _INTEGER_BITS:
             raise RefusedClaims("a claim holds an integer of more than 64 bits; write it as a string")
@@ -101,6 +102,13 @@ def _look_into(value: object, below: list[object], allowed: frozenset[str]) -> N
             f"a claim holds a {type(value).__name__}, which cannot be looked into; give JSON values, or the whole as"
             " the Signer's extra type"
         )
+
+
+def _refuse_text(text: str) -> None:
+    if _PRIVATE_PEM.search(text):
+        raise RefusedClaims("a claim holds a private key in PEM; a payload can be read by anyone")
+    if _OUR_SECRET.search(text):
+        raise RefusedClaims("a claim holds a refresh token or a client's secret; a payload can be read by anyone")
 
 
 def refuse_secret_fields(extra: Any, allowed: frozenset[str] = frozenset()) -> None:
@@ -130,6 +138,7 @@ def _refuse_names(names: tuple[object, ...], allowed: frozenset[str]) -> None:
     for name in names:
         if not isinstance(name, str):
             raise RefusedClaims("a claim's name is not a string")
+        _refuse_text(name)
         if name not in allowed and (name in _SECRET_NAMES or _folded(name) in _SECRET_NAMES):
             raise RefusedClaims(
                 f"the claim {shown(name)} looks like a secret, and anyone can read a payload; leave it out, encrypt it, or, if it"
