@@ -1,7 +1,7 @@
 """What holds for every test: Ctrl-C is not ignored, as it would be by children of a suite that runs in the background.
 
-Bytecode is kept, or each of the many processes that tests start would compile all of Admit again. And a PostgreSQL, for
-those that ask for it.
+Bytecode is kept, or each of the many processes that tests start would compile all of Admit again. Hypothesis has no
+deadline, which a busy machine would miss. And a PostgreSQL, for those that ask for it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers.leaks import Listener
 
@@ -24,6 +25,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+settings.register_profile("admit", settings.default, deadline=None)
+settings.load_profile("admit")
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def test_times_that_make_no_bar_make_none(times: dict[str, float]) -> None:
 number = st.one_of(st.integers(), st.floats(), st.booleans(), st.text(max_size=3), st.none())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.fixed_dictionaries({}, optional={"iat": number, "nbf": number, "exp": number}), st.integers(0, 2**33))
 def test_any_times_can_be_drawn_and_said(claims: dict[str, object], now: int) -> None:
     times = times_of(claims)

@@ -107,7 +107,7 @@ def test_a_whole_token_that_says_it_is_unsigned_is_not_called_damaged() -> None:
         assert UNSIGNED not in read(other).problems
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.text(), st.binary().map(lambda junk: b64url_encode(junk).decode()), st.text('eyJ.=+/ -_{}[]"\\0')))
 def test_anything_at_all_gives_a_reading_that_can_be_shown(junk: str) -> None:
     for token in (junk, f"{junk}.{junk}.{junk}", TOKEN[:50] + junk, TOKEN.replace(".", f"{junk}.")):
@@ -117,7 +117,7 @@ def test_anything_at_all_gives_a_reading_that_can_be_shown(junk: str) -> None:
         assert all(line.isprintable() for line in shown.split("\n"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=80))
 def test_any_bytes_as_a_payload_can_be_shown(payload: bytes) -> None:
     reading = read(f"{TOKEN.partition('.')[0]}.{b64url_encode(b'{' + payload).decode()}.AAAA")

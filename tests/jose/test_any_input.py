@@ -69,7 +69,7 @@ def test_any_object_given_as_a_token(examples: int) -> None:
         st.text(max_size=4),
     )
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(token=OBJECTS | near | near.map(str.encode) | mangled)
     def holds(token: Any) -> None:
         for verifier in VERIFIERS:
@@ -93,7 +93,7 @@ def test_any_object_given_as_an_encrypted_token(examples: int) -> None:
     tokens = [jwe.encrypt(one, b"secret").split(".", 1) for one in SEALED]
     documents = [json.loads(jwe_json.encrypt_general([one], b"secret", aad=b"x")) for one in SEALED]
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(
         number=st.integers(0, len(SEALED) - 1),
         change=changes,
@@ -124,7 +124,7 @@ def test_any_object_given_as_an_encrypted_token(examples: int) -> None:
 def test_any_signed_bytes(examples: int) -> None:
     header = st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64", "x"]), OBJECTS, max_size=4)
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(
         payload=st.binary(max_size=60) | OBJECTS.map(lambda v: json.dumps(v, default=str, skipkeys=True).encode()),
         head=header | st.none(),
@@ -147,7 +147,7 @@ def test_any_claims(examples: int) -> None:
         [NOW, NOW + 0.5, -1, 2**53, 2**63, 2**64, 1e308, [AUDIENCE], [AUDIENCE, 5], [[AUDIENCE]], "", [], {}]
     )
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(changes=st.dictionaries(names, odd, max_size=4))
     def holds(changes: dict[str, Any]) -> None:
         payload = json.dumps({**claims(), **changes}, default=str, skipkeys=True).encode()
@@ -176,7 +176,7 @@ def test_any_claims(examples: int) -> None:
 
 @EXAMPLES
 def test_any_object_given_as_a_jwk(examples: int) -> None:
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(jwk=JWKS | OBJECTS | JWKS.map(lambda members: json.dumps(members, default=str, skipkeys=True)))
     def holds(jwk: Any) -> None:
         survives(lambda: Key.from_jwk(jwk))
@@ -188,7 +188,7 @@ def test_any_object_given_as_a_jwk(examples: int) -> None:
 
 @EXAMPLES
 def test_any_object_given_as_a_jwk_set(examples: int) -> None:
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(keys=st.lists(JWKS | OBJECTS, max_size=4) | OBJECTS)
     def holds(keys: Any) -> None:
         survives(lambda: KeySet.from_jwks({"keys": keys}))
@@ -215,7 +215,7 @@ def test_any_object_given_as_pem_der_or_secret(examples: int) -> None:
     )
     near = mangled | st.binary(max_size=100) | st.binary(max_size=80).map(lambda body: b"\x30" + body)
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(
         data=near | OBJECTS,
         alg=st.sampled_from(["RS256", "ES256", "Ed25519", "HS256", "none"]),
@@ -231,7 +231,7 @@ def test_any_object_given_as_pem_der_or_secret(examples: int) -> None:
 
 @EXAMPLES
 def test_any_object_given_as_an_algorithm_a_kid_or_bits(examples: int) -> None:
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(odd=OBJECTS)
     def holds(odd: Any) -> None:
         survives(lambda: Key.generate(odd))

@@ -37,7 +37,7 @@ def decoded(text: bytes) -> bytes | None:
 def test_base64url_is_read_as_the_reference_reads_it(examples: int) -> None:
     near = st.lists(st.sampled_from([*ALPHABET, *b'+/= \n\r\t.\0"\\\xff\x80']), max_size=12).map(bytes)
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(text=st.binary(max_size=40) | near | st.binary(max_size=20).map(b64url_encode))
     def same(text: bytes) -> None:
         assert decoded(text) == reference_decode(text)
@@ -62,7 +62,7 @@ def test_every_short_text_of_the_alphabet_is_read_as_the_reference_reads_it() ->
 
 
 @given(data=st.binary(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_is_encoded_is_decoded_to_the_same(data: bytes) -> None:
     text = b64url_encode(data)
     assert b64url_decode(text) == data
@@ -276,7 +276,7 @@ def test_json_is_read_as_the_reference_reads_it(examples: int) -> None:
         st.sampled_from([b" ", b"\n", b"\t"]),
     )
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(
         data=MEMBERS
         | spaced
@@ -305,7 +305,7 @@ def test_json_written_by_others_is_read_as_the_reference_reads_it(examples: int)
         max_leaves=15,
     )
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(
         value=st.dictionaries(st.text(max_size=4), trees, max_size=4),
         ascii_only=st.booleans(),

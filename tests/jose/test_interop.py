@@ -85,7 +85,7 @@ def jwcrypto_key(alg: str, number: int) -> Any:
 
 @pytest.mark.parametrize("alg", COMMON["PyJWT"])
 @given(number=st.integers(0, 1), further=FURTHER)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_pyjwt_and_admit_read_each_other(alg: str, number: int, further: dict[str, Any]) -> None:
     one = of(alg, number)
     private, public = pyjwt_keys(alg, number)
@@ -105,7 +105,7 @@ def test_pyjwt_and_admit_read_each_other(alg: str, number: int, further: dict[st
 
 @pytest.mark.parametrize("alg", COMMON["joserfc"])
 @given(number=st.integers(0, 1), further=FURTHER)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_joserfc_and_admit_read_each_other(alg: str, number: int, further: dict[str, Any]) -> None:
     one = of(alg, number)
     with warnings.catch_warnings():
@@ -122,7 +122,7 @@ def test_joserfc_and_admit_read_each_other(alg: str, number: int, further: dict[
 
 @pytest.mark.parametrize("alg", COMMON["jwcrypto"])
 @given(number=st.integers(0, 1), payload=st.binary(min_size=1, max_size=100))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_jwcrypto_and_admit_read_each_other(alg: str, number: int, payload: bytes) -> None:
     one = of(alg, number)
     theirs = jwcrypto_key(alg, number)

@@ -54,7 +54,7 @@ def jwcrypto_key(own: Key) -> Any:
 
 @pytest.mark.parametrize("alg", ["HS256", "ES256", "PS256", "Ed25519"])
 @given(payload=BYTES)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_a_jws_in_json_is_read_by_joserfc_and_the_reverse(alg: str, payload: bytes) -> None:
     one = signing(alg)
     theirs = joserfc_key(one)
@@ -75,7 +75,7 @@ def test_a_jws_in_json_is_read_by_joserfc_and_the_reverse(alg: str, payload: byt
 
 
 @given(payload=BYTES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_a_jws_with_several_signatures_is_read_by_jwcrypto_and_the_reverse(payload: bytes) -> None:
     everyone = [signing(alg) for alg in ("ES256", "HS256", "Ed25519")]
     text = jws_json.sign_general([Signatory(one, unprotected={"n": 1}) for one in everyone], payload)
@@ -91,7 +91,7 @@ def test_a_jws_with_several_signatures_is_read_by_jwcrypto_and_the_reverse(paylo
 
 
 @given(payload=WORDS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_an_unencoded_payload_that_is_detached_is_read_by_all_and_the_reverse(payload: str) -> None:
     one, data = signing("ES256"), payload.encode()
     token = detached.sign(one, data, b64=False)
@@ -112,7 +112,7 @@ def test_an_unencoded_payload_that_is_detached_is_read_by_all_and_the_reverse(pa
 
 
 @given(plaintext=BYTES, aad=BYTES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_a_document_for_several_recipients_is_read_by_jwcrypto_and_the_reverse(plaintext: bytes, aad: bytes) -> None:
     everyone = [sealing(alg) for alg in SEALING]
     text = jwe_json.encrypt_general(everyone, plaintext, aad=aad, unprotected={"jku": "u"})
@@ -128,7 +128,7 @@ def test_a_document_for_several_recipients_is_read_by_jwcrypto_and_the_reverse(p
 
 
 @given(plaintext=BYTES, aad=BYTES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_a_document_for_several_recipients_is_read_by_joserfc_and_the_reverse(plaintext: bytes, aad: bytes) -> None:
     everyone = [sealing(alg) for alg in SEALING]
     theirs = joserfc.jwk.KeySet([joserfc_key(one) for one in everyone])

@@ -71,7 +71,7 @@ def plain(own: Key) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("alg", "crv"), common("jwcrypto"))
 @given(payload=PAYLOADS, pick=st.integers(0, 5))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_jwcrypto_and_admit_read_each_other(alg: str, crv: str, payload: bytes, pick: int) -> None:
     own = key(alg, crv)
     theirs, enc = jwcrypto_jwk.JWK(**plain(own)), encs(own)[pick % len(encs(own))]
@@ -91,7 +91,7 @@ def test_jwcrypto_and_admit_read_each_other(alg: str, crv: str, payload: bytes, 
 
 @pytest.mark.parametrize(("alg", "crv"), common("joserfc"))
 @given(payload=PAYLOADS, pick=st.integers(0, 5))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_joserfc_and_admit_read_each_other(alg: str, crv: str, payload: bytes, pick: int) -> None:
     own = key(alg, crv)
     enc = encs(own)[pick % len(encs(own))]

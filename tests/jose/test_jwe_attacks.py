@@ -58,7 +58,7 @@ def forged(enc: str, cek: bytes, plaintext: bytes, **members: Any) -> str:
 
 @pytest.mark.parametrize("alg", QUICK)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_single_changed_bit_of_a_compact_token_is_refused(alg: str, data: st.DataObject) -> None:
     token = bytearray(sealed(alg).encode())
     position = data.draw(st.integers(0, len(token) * 8 - 1))
@@ -76,7 +76,7 @@ def documents() -> list[tuple[bytes, Key]]:
 
 
 @given(which=st.integers(0, 2), position=st.integers(0, 50_000))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_single_changed_bit_of_a_document_is_refused_or_nothing_that_is_protected(
     which: int, position: int
 ) -> None:

@@ -36,7 +36,7 @@ SIZES = {"ES256": 64, "ES384": 96, "ES512": 132, "ES256K": 64, "Ed25519": 64, "E
 
 @pytest.mark.parametrize("alg", ALL)
 @given(payload=st.binary(min_size=1, max_size=100))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_what_is_signed_is_verified(alg: str, payload: bytes) -> None:
     token = jws.sign(key(alg), payload, typ="x+y", header={"n": 1})
     read = jws.verify(token, KeySet([key(alg)]), typ="application/X+Y")
@@ -53,7 +53,7 @@ def test_any_single_changed_bit_is_refused(alg: str, examples: int) -> None:
     token = forge(alg=alg).encode()
     assert jws.verify(token, key(alg))
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(position=st.integers(0, len(token) * 8 - 1))
     def refused(position: int) -> None:
         changed = bytearray(token)

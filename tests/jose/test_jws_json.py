@@ -380,7 +380,7 @@ def test_a_header_that_no_verifier_reads_is_not_written(parameters: dict[str, ob
 def test_any_changed_bit_of_a_document_is_refused_or_changes_nothing(examples: int) -> None:
     documents = [GENERAL.encode(), jws_json.sign_flattened(SECRET, PAYLOAD, b64=False).encode()]
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(document=st.sampled_from(documents), position=st.integers(0, 10_000))
     def holds(document: bytes, position: int) -> None:
         changed = bytearray(document)
@@ -398,7 +398,7 @@ def test_any_document_gives_a_value_or_an_admit_error(examples: int) -> None:
     names = st.sampled_from(["payload", "signatures", "signature", "protected", "header", "x"])
     near = st.dictionaries(names, odd, max_size=3).map(lambda changes: members(FLAT, **changes))
 
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(document=near | st.binary(max_size=40) | st.text(max_size=40) | odd)
     def holds(document: Any) -> None:
         calls: list[Callable[[], object]] = [

@@ -784,7 +784,7 @@ def test_an_honest_secret_that_looks_odd_passes(secret: bytes) -> None:
     assert Key.from_secret(secret, "HS256").algorithm.symmetric
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(min_size=32, max_size=512),
     st.sampled_from([b"", b"0", b"0\x82\1\x22", b"AAAA", b"{", b"[", b" ", b"M", b"30", b"3082"]),

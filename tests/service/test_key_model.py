@@ -290,7 +290,6 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[type[Lives]]:
 
 QUIET = settings(
     phases=[Phase.generate],  # making a failure smaller takes minutes: for that, take this line away
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
     print_blob=False,

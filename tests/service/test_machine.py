@@ -241,7 +241,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[type[Sessions]
     del Sessions.template
 
 
-QUIET = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), print_blob=False)
+QUIET = settings(derandomize=True, suppress_health_check=list(HealthCheck), print_blob=False)
 
 
 def test_whatever_happens_sessions_are_what_the_model_says(machine: type[Sessions]) -> None:

@@ -122,7 +122,7 @@ def test_a_clock_set_back_before_the_tokens_start_refuses_it_again(name: str) ->
     exp=st.integers(-20, 200),
     moments=st.lists(st.integers(-300, 300) | st.floats(-300, 300), min_size=1, max_size=8),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_with_or_without_a_cache_the_answers_are_the_same_wherever_the_clock_jumps(
     iat: int | None, nbf: int | None, exp: int, moments: list[float]
 ) -> None:

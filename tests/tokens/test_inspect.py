@@ -167,7 +167,7 @@ def test_a_rule_that_is_ignored_finds_nothing(rule: str) -> None:
     assert rule not in {finding.rule.id for finding in inspect(subject, frozenset((rule,)))}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(st.text(), st.binary().map(lambda junk: b64url_encode(junk).decode())),
     st.dictionaries(st.text(), st.text()),

@@ -50,7 +50,7 @@ NAMES = st.sampled_from(["nbf", "sid", "epoch", "auth_time", "iss", "aud", "exp"
 
 @pytest.mark.parametrize("examples", [300, pytest.param(3_000, marks=pytest.mark.soak)])
 def test_whatever_the_signer_signs_strict_eyes_can_read(examples: int) -> None:
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     @given(
         further=st.dictionaries(NAMES | st.text(max_size=10), JSON, max_size=4),
         sub=st.none() | st.text() | st.integers(),
