@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,6 +15,7 @@ import pytest
 
 from admit.errors import ConfigurationError
 from admit.server.proxy import parse_networks, within
+from tests.helpers.certificate import write_certificate
 
 PASSWORD = "correct horse battery staple"
 
@@ -117,6 +119,23 @@ def test_behind_a_proxy_a_feeds_places_are_counted_by_the_callers_own_address(se
         assert time.monotonic() - begun > 0.9
         service.admin("users", "disable", "alice")  # there is news: the wait ends
         assert waiting.result().status_code == 200
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_proxy_that_the_issuer_implies_and_nobody_named_is_warned_of_once(
+    serve: Callable[..., Any], workers: str
+) -> None:
+    code, log = serve("--issuer", "https://auth.example", "--workers", workers).stop()
+    assert code == 0
+    assert log.count("all callers count as one") == log.count("--trusted-proxy 127.0.0.1/32") == 1
+
+
+def test_where_no_proxy_is_implied_or_one_is_named_nobody_is_warned(serve: Callable[..., Any], tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    tls = ("--tls-cert", str(files["ssl_certfile"]), "--tls-key", str(files["ssl_keyfile"]))
+    named = ("--trusted-proxy", "127.0.0.1/32")
+    for flags in ((), ("--issuer", "https://auth.example", *tls), ("--issuer", "https://auth.example", *named)):
+        assert "count as one" not in serve(*flags).stop()[1]
 
 
 def test_an_ipv4_address_that_comes_mapped_into_ipv6_is_that_address(serve: Callable[..., Any]) -> None:
