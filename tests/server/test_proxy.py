@@ -179,9 +179,29 @@ def test_a_host_is_within_a_network_in_either_spelling(networks: tuple[str, ...]
     assert within(host, parse_networks(networks)) is inside
 
 
-def test_every_ipv4_address_mapped_into_ipv6_is_everybody() -> None:
-    with pytest.raises(ConfigurationError, match="anybody"):
-        parse_networks(("::ffff:0.0.0.0/96",))
+@pytest.mark.parametrize(
+    "networks",
+    [
+        (),
+        ("0.0.0.0/0",),
+        ("::/0",),
+        ("::ffff:0.0.0.0/96",),
+        ("0.0.0.0/1", "128.0.0.0/1"),
+        ("::/1", "8000::/1"),
+        tuple(f"{number}.0.0.0/8" for number in range(256)),
+        ("10.0.0.0/8", "128.0.0.0/2"),
+        ("2000::/3",),
+        ("10.0.0.1", "::ffff:128.0.0.0/97", "::ffff:0.0.0.0/97"),
+    ],
+)
+def test_networks_that_together_are_nobodys_own_are_refused(networks: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="may not be anybody"):
+        parse_networks(networks)
+
+
+def test_the_widest_networks_that_are_somebodys_own_are_taken() -> None:
+    private = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "fe80::/10")
+    assert len(parse_networks(private)) == len(private)
 
 
 def test_an_issuer_with_a_path_answers_where_its_metadata_says_and_where_rfc_8414_does(
