@@ -204,6 +204,20 @@ def test_the_widest_networks_that_are_somebodys_own_are_taken() -> None:
     assert len(parse_networks(private)) == len(private)
 
 
+@pytest.mark.parametrize("junk", ["x" * 7000, "fe80::1%" + "x" * 7000, "\xe4\x85\xff", "1.2.3.4\tx" * 20])
+def test_what_is_no_address_is_logged_cut_and_escaped(serve: Callable[..., Any], junk: str) -> None:
+    flags = ("--trusted-proxy", "127.0.0.1/32", "--issuer", "https://auth.example", "--log-level", "info")
+    service = serve(*flags)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        head = f"GET /sessions HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: {junk}\r\n\r\n"
+        connection.sendall(head.encode("latin-1"))
+        assert connection.recv(12) == b"HTTP/1.1 401"
+    [line] = [line for line in service.stop()[1].splitlines() if "GET /sessions 401" in line]
+    assert line.isascii()
+    assert line.isprintable()
+    assert len(line) < 200
+
+
 def test_an_issuer_with_a_path_answers_where_its_metadata_says_and_where_rfc_8414_does(
     serve: Callable[..., Any],
 ) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PROBES = frozenset(("/healthz", "/readyz"))
 _HOP = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::\d+)?")
 """An address, and the port that some proxies append: with it, each connection would pass for another caller."""
+_LONGEST = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 _WIDEST = {4: 8, 6: 7}
 """The prefixes of the widest networks that anybody has of his own: 10.0.0.0/8 (RFC 1918), fc00::/7 (RFC 4193)."""
 
@@ -116,7 +117,12 @@ def _plain(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 def _hops(scope: Scope) -> list[str]:
     """The addresses in X-Forwarded-For; what looks like none is left as it is."""
     hops = [(hop, _HOP.fullmatch(hop)) for hop in _values(scope, b"x-forwarded-for")]
-    return [plain(hop if match is None else match[1] or match[2]) for hop, match in hops]
+    return [_loggable(plain(hop if match is None else match[1] or match[2])) for hop, match in hops]
+
+
+def _loggable(host: str) -> str:
+    """An address; what cannot be one, escaped and cut: logs and counts keep it, and a stranger may have written it."""
+    return host if len(host) <= _LONGEST and host.isascii() and host.isprintable() else shown(host)
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:
