@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from admit.server.connections import HEAD_SECONDS
+from admit.server.logs import seldom
 
 if TYPE_CHECKING:
     import socket
@@ -73,7 +74,7 @@ class Handshakes:
         except (BlockingIOError, ConnectionError):  # another worker was faster, or it is gone
             return
         except OSError as error:
-            log.warning("no connection can be accepted: %s", error.strerror)
+            log.log(seldom(logging.WARNING, "accept"), "no connection can be accepted: %s", error.strerror)
             self._loop.remove_reader(self._listener)
             self._pause = self._loop.call_later(_PAUSE, self._watch)
             return
