@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from admit.cli.checks import host
 from admit.cli.checks.database import mounted
 from admit.cli.checks.finding import Deployment, Finding
 from admit.cli.doctor import CHECKS, examined
@@ -409,6 +410,19 @@ def test_more_revocations_than_a_page_holds_are_no_failure_and_a_feed_that_lags_
         ahead = replace(settings, data=tmp_path / "ahead")
         revoke(ahead, 1)
         assert "does not reach" in failures(ahead)["feed"]
+
+
+def test_a_proxy_that_an_issuer_implies_and_nobody_named_is_warned_of(sound: Settings) -> None:
+    behind = replace(sound, issuer="https://auth.example")
+    pem = sound.data / "tls.pem"
+
+    def proxy(settings: Settings) -> list[str]:
+        return [each.result for each in host.proxy(Deployment(settings))]
+
+    assert proxy(behind) == ["warning"]
+    assert proxy(replace(behind, trusted_proxy=("127.0.0.1/32",))) == ["ok"]
+    assert proxy(replace(behind, tls_cert=pem, tls_key=pem)) == ["ok"]
+    assert proxy(sound) == ["ok"]
 
 
 def test_a_feed_for_clients_alone_is_passed_over(tmp_path: Path) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
+import uvicorn
 
+from admit.server.connections import Connection, Connections
+from admit.server.drain import Server
+from admit.server.requests import Draining
 from tests.helpers.certificate import write_certificate
 from tests.server.test_feed import page
 
+CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+CLIENT.check_hostname, CLIENT.verify_mode = False, ssl.CERT_NONE
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -148,13 +156,93 @@ def test_the_soft_limit_of_files_is_raised_to_the_hard_one_and_what_does_not_fit
 def test_idle_connections_make_room_for_whoever_comes(small: Any) -> None:
     with ExitStack() as stack:
         idle = [connect(small, stack) for _ in range(500)]
-        for _ in range(5):
-            assert status(small, "/healthz") == status(small, "/.well-known/jwks.json") == 200
+        for _ in range(5):  # no 503 to the first who asks, either
+            assert status(small, "/.well-known/jwks.json") == status(small, "/healthz") == 200
         assert ended(idle[0])
         assert not ended(idle[-1])
     code, stderr = small.stop()
     assert code == 0
     assert stderr.count("those that have waited longest are closed") == 1
+
+
+@pytest.fixture
+def secure(serve: Callable[..., Any], tmp_path: Path) -> Iterator[Any]:
+    """One that may open 400 files, and terminates TLS itself."""
+    pytest.importorskip("resource")
+    files = write_certificate(tmp_path)
+    service = serve("--tls-cert", str(files["ssl_certfile"]), "--tls-key", str(files["ssl_keyfile"]), start=False)
+    service.start("tests.helpers.limited", "200", "400")
+    trust = ssl.create_default_context(cafile=files["ssl_certfile"])
+    with httpx2.Client(timeout=20, trust_env=False, verify=trust) as service.http:
+        yield service
+
+
+def test_who_never_shakes_hands_makes_room_too(secure: Any) -> None:
+    with ExitStack() as stack:
+        silent = [connect(secure, stack) for _ in range(500)]
+        for _ in range(5):
+            for path in ("/.well-known/jwks.json", "/readyz"):
+                answer = secure.http.get(secure.url + path, headers={"Connection": "close"})
+                assert answer.status_code == 200
+        assert ended(silent[0])
+        assert not ended(silent[-1])
+    code, stderr = secure.stop()
+    assert code == 0
+    assert stderr.count("those that have waited longest are closed") == 1
+
+
+def test_who_never_shakes_hands_holds_up_no_end(secure: Any) -> None:
+    with ExitStack() as stack:
+        silent = [connect(secure, stack) for _ in range(8)]
+        assert secure.http.get(secure.url + "/healthz", headers={"Connection": "close"}).status_code == 200
+        code, stderr = secure.stop()
+        assert (code, "graceful shutdown exceeded" in stderr) == (0, False)
+        assert all(ended(each) for each in silent)
+
+
+def test_the_place_of_who_is_closed_is_free_at_once() -> None:
+    class Held:
+        closed = False
+
+        def abort(self) -> None:
+            self.closed = True
+
+    state, held = Connections(2), [Held(), Held(), Held()]
+    for each in held:
+        state.add(cast("Connection", each))
+    assert [each.closed for each in held] == [True, False, False]
+    assert len(state.connections) == 2  # else whoever asks before the loop comes round would get 503
+
+
+def test_who_stands_in_the_queue_when_the_process_ends_may_shake_hands(tmp_path: Path) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    def ask(connection: socket.socket) -> bytes:
+        with CLIENT.wrap_socket(connection) as shaken:
+            shaken.sendall(HEAD + b"\r\n")
+            return shaken.recv(12)
+
+    async def main(listener: socket.socket) -> list[bytes]:
+        files = write_certificate(tmp_path)
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            ssl_certfile=files["ssl_certfile"],
+            ssl_keyfile=files["ssl_keyfile"],
+        )
+        config.load()
+        server = Server(config, Draining(), Connections(100), started=lambda: None, stopping=lambda: None)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listener])
+        queue = [socket.create_connection(listener.getsockname(), timeout=20) for _ in range(8)]
+        await server._accept_the_last([listener])
+        return await asyncio.gather(*(asyncio.to_thread(ask, each) for each in queue))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert asyncio.run(main(listener)) == [b"HTTP/1.1 204"] * 8
 
 
 def test_bodies_that_never_end_make_room_too(small: Any) -> None:

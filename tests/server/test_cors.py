@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from admit import ConfigurationError, Cookies, TokenService
+from admit.server import logs
 from admit.server.app import ENDPOINTS, create_app
 
 ISSUER = "https://auth.shop.example"
@@ -69,6 +71,19 @@ def test_no_other_page_may(client: TestClient, origin: str) -> None:
 def test_an_answer_without_an_origin_varies_too_or_a_cache_would_mix_them(client: TestClient) -> None:
     answer = client.post("/token", data={})
     assert (allowed(answer), answer.headers["vary"]) == ({}, "Origin")
+
+
+def test_pages_that_nobody_named_are_warned_of_once_a_minute(
+    client: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_said", {})
+    caplog.set_level(logging.INFO)
+    for number in range(20):
+        preflight(client, "/token", f"https://{number}.evil.example")
+        client.post("/login", data={"username": "a"}, headers={"Origin": f"https://{number}.evil.example"})
+    warnings = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+    assert [each.partition(":")[0] for each in warnings] == ["cors", "refused"]
+    assert "https://19.evil.example" in caplog.text  # for whoever asks for more
 
 
 @pytest.mark.parametrize("origin", [PAGE, EVIL])

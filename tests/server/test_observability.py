@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import resource
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from starlette.testclient import TestClient
 
 from admit.errors import StorageUnavailable
 from admit.server import create_app, logs
+from admit.server.errors import render, unexpected
 from admit.service.facade import TokenService
 from admit.service.schema import assertions, feed, keys, secrets
 from tests.server.conftest import PASSWORD
@@ -395,3 +397,59 @@ def test_a_worker_thread_logs_with_the_id_of_its_request_and_never_an_exceptions
     assert (line["request_id"], line["message"]) == ("aaaaaaaa", "something failed")
     assert line["raised"][0] == "builtins.ValueError"
     assert "hunter2" not in formatted[0]
+
+
+def test_what_fails_again_and_again_is_said_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_said", {})
+    caplog.set_level(logging.INFO)
+    for _ in range(20):
+        assert render(StorageUnavailable("the database is away")).status_code == 503
+        assert unexpected(ValueError()).status_code == 500
+    assert unexpected(KeyError()).status_code == 500
+    said = [each.levelname for each in caplog.records if each.levelno > logging.INFO]
+    assert said == ["WARNING", "ERROR", "ERROR"]
+    assert len(caplog.records) == 41
+
+
+def test_a_minute_later_it_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_said", {})
+    now = 1e6
+    monkeypatch.setattr(logs, "monotonic", lambda: now)
+    assert [logs.seldom(logging.ERROR, line) for line in "aab"] == [logging.ERROR, logging.INFO, logging.ERROR]
+    now += logs.AGAIN
+    assert logs.seldom(logging.ERROR, "a") == logging.ERROR
+    for number in range(9999):
+        logs.seldom(logging.ERROR, str(number))
+    assert len(logs._said) < 1000
+
+
+def test_what_strangers_make_the_server_say_is_said_once(serve: Callable[..., Any]) -> None:
+    service = serve()
+    upgrade = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    many = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 60
+    for request in (upgrade, b"no request\r\n\r\n", many):
+        for _ in range(8):
+            with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+                connection.sendall(request)
+                connection.recv(12)  # and the rest of the answers is in vain
+    log = service.stop()[1]
+    assert log.count("Unsupported upgrade") == log.count("Invalid HTTP request") == 1
+    assert log.count("Exception in ASGI application") <= 2  # of two types at most
+
+
+def test_errors_of_libraries_are_said_once_a_minute_by_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_said", {})
+
+    def passes(message: str, raised: type[Exception] | None = None, level: int = logging.ERROR) -> bool:
+        exc_info = None if raised is None else (raised, raised(), None)
+        return logs.Seldom().filter(logging.LogRecord("uvicorn.error", level, "", 0, message, (), exc_info))
+
+    assert passes("Exception in ASGI application\n", RuntimeError)
+    assert not passes("Exception in ASGI application\n", RuntimeError)
+    assert passes("Exception in ASGI application\n", ValueError)
+    assert passes("Exception in callback f\nhandle: <Handle 0x1>")
+    assert not passes("Exception in callback f\nhandle: <Handle 0x2>")
+    assert passes("Shutting down", level=logging.INFO)
+    assert passes("Shutting down", level=logging.INFO)

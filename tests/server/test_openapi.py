@@ -10,13 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
-from admit.server.app import ENDPOINTS
+import admit.server.app
+import admit.server.errors
+from admit import TokenService
+from admit.server.app import ENDPOINTS, create_app
 from admit.server.openapi import OPERATIONS
 
 
 def test_every_endpoint_is_described_and_nothing_else() -> None:
     assert {(row.method, row.path) for row in ENDPOINTS} == set(OPERATIONS)
+
+
+def test_it_is_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = TokenService(f"sqlite:///{tmp_path}/auth.db", issuer="https://auth.example", audience="orders")
+    app = create_app(service)
+
+    def encode(body: object) -> bytes:
+        raise AssertionError("again")
+
+    for module in (admit.server.app, admit.server.errors):
+        monkeypatch.setattr(module, "json_bytes", encode)
+    answer = TestClient(app).get("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["info"]
+    service.close()
 
 
 @pytest.mark.once

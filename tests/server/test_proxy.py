@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,6 +15,7 @@ import pytest
 
 from admit.errors import ConfigurationError
 from admit.server.proxy import parse_networks, within
+from tests.helpers.certificate import write_certificate
 
 PASSWORD = "correct horse battery staple"
 
@@ -119,6 +121,23 @@ def test_behind_a_proxy_a_feeds_places_are_counted_by_the_callers_own_address(se
         assert waiting.result().status_code == 200
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_proxy_that_the_issuer_implies_and_nobody_named_is_warned_of_once(
+    serve: Callable[..., Any], workers: str
+) -> None:
+    code, log = serve("--issuer", "https://auth.example", "--workers", workers).stop()
+    assert code == 0
+    assert log.count("all callers count as one") == log.count("--trusted-proxy 127.0.0.1/32") == 1
+
+
+def test_where_no_proxy_is_implied_or_one_is_named_nobody_is_warned(serve: Callable[..., Any], tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    tls = ("--tls-cert", str(files["ssl_certfile"]), "--tls-key", str(files["ssl_keyfile"]))
+    named = ("--trusted-proxy", "127.0.0.1/32")
+    for flags in ((), ("--issuer", "https://auth.example", *tls), ("--issuer", "https://auth.example", *named)):
+        assert "count as one" not in serve(*flags).stop()[1]
+
+
 def test_an_ipv4_address_that_comes_mapped_into_ipv6_is_that_address(serve: Callable[..., Any]) -> None:
     flags = ("--host", "::ffff:127.0.0.1", "--trusted-proxy", "127.0.0.0/8", "--metrics-from", "127.0.0.0/8")
     service = serve(*flags, "--issuer", "https://auth.example", "--log-level", "info")
@@ -160,9 +179,43 @@ def test_a_host_is_within_a_network_in_either_spelling(networks: tuple[str, ...]
     assert within(host, parse_networks(networks)) is inside
 
 
-def test_every_ipv4_address_mapped_into_ipv6_is_everybody() -> None:
-    with pytest.raises(ConfigurationError, match="anybody"):
-        parse_networks(("::ffff:0.0.0.0/96",))
+@pytest.mark.parametrize(
+    "networks",
+    [
+        (),
+        ("0.0.0.0/0",),
+        ("::/0",),
+        ("::ffff:0.0.0.0/96",),
+        ("0.0.0.0/1", "128.0.0.0/1"),
+        ("::/1", "8000::/1"),
+        tuple(f"{number}.0.0.0/8" for number in range(256)),
+        ("10.0.0.0/8", "128.0.0.0/2"),
+        ("2000::/3",),
+        ("10.0.0.1", "::ffff:128.0.0.0/97", "::ffff:0.0.0.0/97"),
+    ],
+)
+def test_networks_that_together_are_nobodys_own_are_refused(networks: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="may not be anybody"):
+        parse_networks(networks)
+
+
+def test_the_widest_networks_that_are_somebodys_own_are_taken() -> None:
+    private = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "fe80::/10")
+    assert len(parse_networks(private)) == len(private)
+
+
+@pytest.mark.parametrize("junk", ["x" * 7000, "fe80::1%" + "x" * 7000, "\xe4\x85\xff", "1.2.3.4\tx" * 20])
+def test_what_is_no_address_is_logged_cut_and_escaped(serve: Callable[..., Any], junk: str) -> None:
+    flags = ("--trusted-proxy", "127.0.0.1/32", "--issuer", "https://auth.example", "--log-level", "info")
+    service = serve(*flags)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        head = f"GET /sessions HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: {junk}\r\n\r\n"
+        connection.sendall(head.encode("latin-1"))
+        assert connection.recv(12) == b"HTTP/1.1 401"
+    [line] = [line for line in service.stop()[1].splitlines() if "GET /sessions 401" in line]
+    assert line.isascii()
+    assert line.isprintable()
+    assert len(line) < 200
 
 
 def test_an_issuer_with_a_path_answers_where_its_metadata_says_and_where_rfc_8414_does(

@@ -9,8 +9,10 @@ from urllib.parse import unquote, urlsplit
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from admit.jose.encoding import json_bytes
 from admit.server import (
     health,
     introspect,
@@ -27,7 +29,7 @@ from admit.server import (
 from admit.server.cookies import require_same_scheme
 from admit.server.cors import Cors
 from admit.server.endpoint import Context, Endpoint
-from admit.server.errors import answer, refusal
+from admit.server.errors import refusal
 from admit.server.feed import Feed
 from admit.server.metrics import Metrics
 from admit.server.openapi import document
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import TracerProvider
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from admit.server.siblings import Siblings
     from admit.service.facade import TokenService
@@ -163,10 +164,10 @@ def create_app(
         siblings=siblings,
     )
     context.metrics.watch()
-    described = document(service.issuer, cookies)
+    described = json_bytes(document(service.issuer, cookies))  # once: it is 40 kB, and strangers may ask
 
     async def openapi(request: Request) -> Response:  # noqa: ARG001
-        return answer(described, headers=metadata.CACHED)
+        return Response(described, 200, metadata.CACHED, "application/json")
 
     at = _places(service.issuer)
     paths: dict[str, list[Endpoint]] = {}

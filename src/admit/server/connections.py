@@ -1,9 +1,9 @@
 """Connections: how many one process holds, and how long and how large the head of a request may be.
 
 uvicorn has a setting for the first alone, and under it turns away health checks as well: see `limit_concurrency` below.
-Whoever has no request in flight *waits*, and can be closed without harm; the one that has waited longest goes first. Where nobody
-waits, it is who has held up a request the longest, by not sending the rest of its body or not reading the answer: strangers who do
-would take every place.
+Whoever has no request in flight *waits*, from before the handshake of TLS on, and can be closed without harm; the one that has
+waited longest goes first. Where nobody waits, it is who has held up a request the longest, by not sending the rest of its body or
+not reading the answer: strangers who do would take every place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from admit.server.logs import AGAIN
 from admit.server.parsing import BODY_SECONDS
 
 if TYPE_CHECKING:
-    from asyncio import Transport
+    from asyncio import Task, Transport
 
 HEAD_SECONDS: Final = BODY_SECONDS
 """How long a connection may wait until a head is complete: one that sends a byte a second would be held for ever."""
@@ -50,7 +50,19 @@ class Connections(ServerState):
         """Those whose request waits for its client: for the rest of its body, or until the answer is read; the longest first."""
         self._told = -inf
 
-    def make_room(self, newcomer: Connection) -> None:
+    def add(self, connection: Connection) -> None:
+        """It waits for what its client has to send; another one, or itself, is closed where there is no place."""
+        self.connections.add(connection)
+        self.waiting.pop(connection, None)
+        self.waiting[connection] = monotonic()
+        self._make_room(connection)
+
+    def discard(self, connection: Connection) -> None:
+        """It is gone."""
+        self.connections.discard(connection)
+        self.forget(connection)
+
+    def _make_room(self, newcomer: Connection) -> None:
         """Close whoever has waited longest, where there are too many, or held up; the newcomer itself where nobody does."""
         count = len(self.connections)
         if count <= self.most:
@@ -60,8 +72,8 @@ class Connections(ServerState):
             longest = next(iter(self.holding), newcomer)
         if longest is newcomer and count <= self.most + ROOM:
             return
-        self.forget(longest)
-        longest.transport.abort()
+        self.discard(longest)  # now: until the loop tells of its end, whoever asks would get 503
+        longest.abort()
         if monotonic() - self._told > AGAIN:
             self._told = monotonic()
             log.warning("more than %d connections: those that have waited longest are closed", self.most)
@@ -72,11 +84,11 @@ class Connections(ServerState):
         self.holding.pop(connection, None)
 
     def sweep(self) -> None:
-        """Close those whose head did not come in time."""
+        """Close those whose handshake or head did not come in time."""
         late = monotonic() - HEAD_SECONDS
         for connection, _ in [*takewhile(lambda item: item[1] <= late, self.waiting.items())]:
             del self.waiting[connection]
-            connection.transport.abort()
+            connection.abort()
 
     def quiet(self) -> bool:
         """Whether nobody is about to ask, having had an answer, or connected, a moment ago."""
@@ -87,6 +99,8 @@ class Connection(HttpToolsProtocol):
     """uvicorn's, within bounds."""
 
     server_state: Connections
+    handshake: Task[None] | None = None
+    """TLS's, before there is a transport."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -95,13 +109,26 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """It waits for its first request."""
         super().connection_made(transport)
-        self.server_state.waiting[self] = monotonic()
-        self.server_state.make_room(self)
+        self.server_state.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
-        self.server_state.forget(self)
+        self.server_state.discard(self)
         super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """Close it at once, whatever it waits for."""
+        if self.transport:
+            self.transport.abort()
+        elif self.handshake is not None:
+            self.handshake.cancel()
+
+    def shutdown(self) -> None:
+        """Close it once its request is answered."""
+        if self.transport:
+            super().shutdown()
+        else:
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         """Whatever comes. The parser keeps what is not complete, however much it is."""

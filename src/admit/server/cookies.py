@@ -6,6 +6,7 @@ injected there can use the session while the page is open, and cannot carry its 
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from anyio import to_thread
 from admit.errors import ConfigurationError, InvalidGrant, InvalidToken
 from admit.server.clients import bearer
 from admit.server.errors import answer, log
+from admit.server.logs import seldom
 from admit.server.loop import memory_only
 from admit.server.parsing import RefusedRequest
 from admit.tokens.presented import AUTHORIZATION, ORIGIN, SAFE, Presented, presented
@@ -123,7 +125,7 @@ def in_cookies(cookies: Cookies, pair: TokenPair, absolute: timedelta) -> Respon
     try:
         access = cookies.set(cookies.access, pair.access_token, pair.expires_in)
     except ConfigurationError as error:
-        log.error("%s", error)
+        log.log(seldom(logging.ERROR, "cookie"), "%s", error)
         raise
     response.headers.append("Set-Cookie", access)
     response.headers.append(

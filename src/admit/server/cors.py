@@ -6,6 +6,7 @@ which any program reads without asking. The rest nobody's, unless their origins 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -13,6 +14,7 @@ from starlette.responses import Response
 
 from admit.errors import shown
 from admit.server.errors import NO_STORE, log, refusal
+from admit.server.logs import seldom
 from admit.server.parsing import header
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ class Cors:
         async def endpoint(request: Request) -> Response:
             if readers == "pages" and self._named(request) is None:
                 origin = header(request, "origin") or "no origin"
-                log.warning("cors: a page of %s asks; if it is yours, name it in cors_origins", shown(origin, 200))
+                level = seldom(logging.WARNING, "cors")
+                log.log(level, "cors: a page of %s asks; if it is yours, name it in cors_origins", shown(origin, 200))
                 response: Response = refusal(403, "foreign_origin", "pages of this origin may not read the answers")
             else:
                 response = Response(None, 204, NO_STORE)

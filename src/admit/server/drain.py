@@ -15,7 +15,8 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from admit.clock import monotonic
-from admit.server.connections import HEAD_SECONDS
+from admit.server.connections import HEAD_SECONDS, Connection
+from admit.server.handshakes import Handshakes
 
 if TYPE_CHECKING:
     import socket
@@ -62,19 +63,13 @@ class Server(uvicorn.Server):
         self._parent = parent
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's own on sockets that are given, but for the time of a handshake, which is a minute there."""
+        """As uvicorn's own on sockets that are given, but that connections count before they shake hands (TLS)."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
-        loop = asyncio.get_running_loop()
-        tls, seconds = self.config.ssl, None if self.config.ssl is None else HEAD_SECONDS
-        self.servers = [
-            await loop.create_server(
-                self._protocol, sock=each, ssl=tls, ssl_handshake_timeout=seconds, backlog=self.config.backlog
-            )
-            for each in sockets or ()
-        ]
+        self.servers = [await self._server(each) for each in sockets or ()]  # type: ignore[misc]  # as asyncio's
         self.started = True
+        loop = asyncio.get_running_loop()
         if self._parent is not None:
             loop.add_reader(self._parent, self._orphaned)
         if self._renewing is not None and hasattr(signal, "SIGHUP"):
@@ -102,16 +97,28 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         await asyncio.sleep(0)
-        for queue in queues:
-            with queue, suppress(BlockingIOError):
+        for server, queue in zip(self.servers, queues, strict=True):
+            with queue, suppress(OSError):  # BlockingIOError: it is empty
                 queue.setblocking(False)
                 while True:
-                    connection, _ = queue.accept()
-                    await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+                    accepted, _ = queue.accept()
+                    if isinstance(server, Handshakes):
+                        server.take(accepted)
+                        await asyncio.sleep(0)
+                    else:
+                        await loop.connect_accepted_socket(self._connection, accepted, ssl=self.config.ssl)
 
-    def _protocol(self) -> asyncio.Protocol:
-        kind: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
-        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+    async def _server(self, listener: socket.socket) -> asyncio.Server | Handshakes:
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        if tls is None or sys.platform == "win32":  # there a loop watches no sockets of others
+            timeout = None if tls is None else HEAD_SECONDS
+            return await loop.create_server(
+                self._connection, sock=listener, ssl=tls, ssl_handshake_timeout=timeout, backlog=self.config.backlog
+            )
+        return Handshakes(listener, tls, self._connection)
+
+    def _connection(self) -> Connection:
+        return Connection(self.config, self._connections, self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._draining.on = True

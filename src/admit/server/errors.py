@@ -18,6 +18,7 @@ from admit.errors import (
     Unavailable,
 )
 from admit.jose.encoding import json_bytes
+from admit.server.logs import seldom
 from admit.server.parsing import RefusedRequest
 from admit.tokens.bearer import UnreadableToken, challenge
 
@@ -60,7 +61,8 @@ def render(error: AdmitError) -> Response:
         headers = {"Connection": "close"} if error.answer_status in (408, 413) else {}
         return refusal(error.answer_status, error.code, str(error), headers)
     if isinstance(error, ForeignOrigin):
-        log.warning("refused: %s: %s", error.code, error)  # a page of one's own that nobody named, or an attack
+        # A page of one's own that nobody named, or an attack.
+        log.log(seldom(logging.WARNING, error.code), "refused: %s: %s", error.code, error)
         return refusal(403, error.code, error.public)
     if isinstance(error, TooManyRequests):
         return refusal(error.status, error.code, error.public, {"Retry-After": str(error.retry_after)})
@@ -82,7 +84,7 @@ def render(error: AdmitError) -> Response:
         log.info("refused: %s: %s", error.code, error)
         return refusal(error.status, error.code, error.public)
     if isinstance(error, Unavailable):
-        log.warning("unavailable: %s: %s", error.code, error)
+        log.log(seldom(logging.WARNING, error.code), "unavailable: %s: %s", error.code, error)
         return refusal(503, "temporarily_unavailable", error.public, {"Retry-After": str(error.retry_after)})
     return unexpected(error)
 
@@ -90,5 +92,6 @@ def render(error: AdmitError) -> Response:
 def unexpected(error: Exception) -> Response:
     """500. The log gets the type and the lines it passed through, never the message: a library's may quote a secret."""
     where = "".join(traceback.format_tb(error.__traceback__))
-    log.error("unexpected %s.%s\n%s", type(error).__module__, type(error).__qualname__, where)
+    line = f"unexpected {type(error).__module__}.{type(error).__qualname__}\n{where}"
+    log.log(seldom(logging.ERROR, line), "%s", line)
     return refusal(500, "server_error", "the service met an unexpected condition")

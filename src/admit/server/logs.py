@@ -66,26 +66,40 @@ class Json(logging.Formatter):
 
 AGAIN: Final = 60.0
 """Seconds between two lines that strangers cause."""
-_OF_STRANGERS: Final = frozenset(("Exceeded concurrency limit.", "Invalid HTTP request received."))
 FORMATS: Final[dict[str, type[logging.Formatter]]] = {"text": Text, "json": Json}
 
 
 class Seldom(logging.Filter):
-    """Lets what uvicorn says of each request of a stranger's through once a minute."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: dict[str, float] = {}
+    """Lets each warning and error through once a minute: what uvicorn and asyncio say of a stranger's requests and connections."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""
-        now = monotonic()
-        if record.msg not in _OF_STRANGERS:
+        if record.levelno < logging.WARNING:
             return True
-        if now - self._said.get(record.msg, -inf) < AGAIN:
-            return False
-        self._said[record.msg] = now
-        return True
+        raised = record.exc_info[0] if record.exc_info else None
+        return _is_due(f"{str(record.msg).partition(chr(10))[0]} {raised}")  # below, asyncio has what differs each time
+
+
+def seldom(level: int, line: str) -> int:
+    """The level of a line that strangers cause: its own once a minute, INFO otherwise, where each request has a line anyway.
+
+    line: which it is; never a stranger's own words, for it is kept.
+    """
+    return level if _is_due(line) else logging.INFO
+
+
+_LINES: Final = 256
+_said: Final[dict[str, float]] = {}
+
+
+def _is_due(line: str) -> bool:
+    now = monotonic()
+    if now - _said.get(line, -inf) < AGAIN:
+        return False
+    if len(_said) >= _LINES:
+        _said.clear()
+    _said[line] = now
+    return True
 
 
 def configure(level: str, form: str) -> None:
@@ -93,7 +107,8 @@ def configure(level: str, form: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(FORMATS[form]())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("uvicorn.error").addFilter(Seldom())
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(Seldom())
 
 
 def _raised(record: logging.LogRecord) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from admit.errors import ConfigurationError, shown
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _PROBES = frozenset(("/healthz", "/readyz"))
 _HOP = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::\d+)?")
 """An address, and the port that some proxies append: with it, each connection would pass for another caller."""
+_LONGEST = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
+_WIDEST = {4: 8, 6: 7}
+"""The prefixes of the widest networks that anybody has of his own: 10.0.0.0/8 (RFC 1918), fc00::/7 (RFC 4193)."""
 
 log = logging.getLogger("admit.server")
 
@@ -88,15 +91,21 @@ def within(host: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
 
 
 def parse_networks(networks: Sequence[str], setting: str = "trusted_proxy") -> tuple[IPv4Network | IPv6Network, ...]:
-    """The networks. Raises ConfigurationError for what is no network, and for one that holds every address."""
+    """The networks. Raises ConfigurationError for what is no network, and for those that together are nobody's own."""
     try:
         parsed = tuple(_plain(ip_network(network)) for network in networks)
     except ValueError:
         raise ConfigurationError(
             f"{setting} is an address or a network like 10.0.0.0/8, not {shown(networks)}"
         ) from None
-    if not parsed or any(network.prefixlen == 0 for network in parsed):
-        raise ConfigurationError(f"{setting} may not be anybody: name a network that is yours")
+    together: list[IPv4Network | IPv6Network] = [
+        *collapse_addresses(each for each in parsed if isinstance(each, IPv4Network)),
+        *collapse_addresses(each for each in parsed if isinstance(each, IPv6Network)),
+    ]
+    if not together or any(network.prefixlen < _WIDEST[network.version] for network in together):
+        raise ConfigurationError(
+            f"{setting} may not be anybody: name networks that are yours, none wider than 10.0.0.0/8 or fc00::/7"
+        )
     return parsed
 
 
@@ -108,7 +117,12 @@ def _plain(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 def _hops(scope: Scope) -> list[str]:
     """The addresses in X-Forwarded-For; what looks like none is left as it is."""
     hops = [(hop, _HOP.fullmatch(hop)) for hop in _values(scope, b"x-forwarded-for")]
-    return [plain(hop if match is None else match[1] or match[2]) for hop, match in hops]
+    return [_loggable(plain(hop if match is None else match[1] or match[2])) for hop, match in hops]
+
+
+def _loggable(host: str) -> str:
+    """An address; what cannot be one, escaped and cut: logs and counts keep it, and a stranger may have written it."""
+    return host if len(host) <= _LONGEST and host.isascii() and host.isprintable() else shown(host)
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -106,6 +106,19 @@ def check(settings: Settings) -> None:
         raise CannotServe("unsafe", f"{settings.host} is no name that a client can use: give --issuer https://...")
 
 
+UNNAMED_PROXY: Final = (
+    "the issuer is https, a proxy must terminate it, and none is named: all callers count as one, with its address"
+)
+NAME_PROXY: Final = (
+    "give --trusted-proxy 127.0.0.1/32, or where it is, and let it send X-Forwarded-For and X-Forwarded-Proto"
+)
+
+
+def has_unnamed_proxy(settings: Settings) -> bool:
+    """Whether somebody else must terminate TLS, who is not believed: one caller's wrong passwords would slow all others down."""
+    return settings.issuer.startswith("https:") and settings.tls_cert is None and not settings.trusted_proxy
+
+
 def open_service(settings: Settings, issuer: str | None = None) -> TokenService:
     """The service over the settings' database, whose folder and master key are made where there are none.
 
@@ -160,6 +173,8 @@ def run(settings: Settings, announce: Callable[[str, str], None]) -> None:
     with listener:
         url = url_of(settings, listener.getsockname()[1])
         issuer = settings.issuer or url
+        if has_unnamed_proxy(settings):
+            log.warning("%s: %s", UNNAMED_PROXY, NAME_PROXY)
         if settings.workers == 1:
             if hasattr(signal, "SIGHUP"):
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it serves, and can answer it

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from admit.cli.checks.finding import Deployment, Finding, failure, mode, ok, warning
 from admit.clock import monotonic
-from admit.server.run import CannotServe, check, mend_of_folder
+from admit.server.run import NAME_PROXY, UNNAMED_PROXY, CannotServe, check, has_unnamed_proxy, mend_of_folder
 from admit.service.passwords import Passwords
 
 _HASHES: Final = 3
@@ -54,7 +54,9 @@ def proxy(deployment: Deployment) -> Iterator[Finding]:
             )
         else:
             yield ok(f"the proxies in {text} are believed")
-    if not deployment.settings.trusted_proxy:
+    if has_unnamed_proxy(deployment.settings):
+        yield warning(UNNAMED_PROXY, NAME_PROXY)
+    elif not deployment.settings.trusted_proxy:
         yield ok("no proxy is believed: an address is the connection's own")
 
 
