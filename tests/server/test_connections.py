@@ -18,6 +18,7 @@ import uvicorn
 
 from admit.server.connections import Connection, Connections
 from admit.server.drain import Server
+from admit.server.handshakes import Handshakes
 from admit.server.requests import Draining
 from tests.helpers.certificate import write_certificate
 from tests.server.test_feed import page
@@ -214,26 +215,49 @@ def test_the_place_of_who_is_closed_is_free_at_once() -> None:
     assert len(state.connections) == 2  # else whoever asks before the loop comes round would get 503
 
 
-def test_who_stands_in_the_queue_when_the_process_ends_may_shake_hands(tmp_path: Path) -> None:
+def with_tls(tmp_path: Path) -> uvicorn.Config:
+    """Of an application that has nothing to say."""
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
+    files = write_certificate(tmp_path)
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, ssl_certfile=files["ssl_certfile"], ssl_keyfile=files["ssl_keyfile"]
+    )
+    config.load()
+    return config
+
+
+def test_who_is_closed_before_the_handshake_began_is_gone(tmp_path: Path) -> None:
+    async def main(listener: socket.socket) -> None:
+        config, state = with_tls(tmp_path), Connections(100)
+        assert config.ssl is not None
+        handshakes = Handshakes(listener, config.ssl, lambda: Connection(config, state, {}))
+        client = socket.create_connection(listener.getsockname(), timeout=20)
+        listener.setblocking(True)
+        handshakes.take(listener.accept()[0])
+        [connection] = state.connections
+        connection.shutdown()
+        async with asyncio.timeout(20):
+            while state.connections or not ended(client):
+                await asyncio.sleep(0.01)
+        handshakes.close()
+        client.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(main(listener))
+
+
+def test_who_stands_in_the_queue_when_the_process_ends_may_shake_hands(tmp_path: Path) -> None:
     def ask(connection: socket.socket) -> bytes:
         with CLIENT.wrap_socket(connection) as shaken:
             shaken.sendall(HEAD + b"\r\n")
             return shaken.recv(12)
 
     async def main(listener: socket.socket) -> list[bytes]:
-        files = write_certificate(tmp_path)
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            ssl_certfile=files["ssl_certfile"],
-            ssl_keyfile=files["ssl_keyfile"],
-        )
-        config.load()
+        config = with_tls(tmp_path)
         server = Server(config, Draining(), Connections(100), started=lambda: None, stopping=lambda: None)
         server.lifespan = config.lifespan_class(config)
         await server.startup([listener])

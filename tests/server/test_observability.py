@@ -399,10 +399,19 @@ def test_a_worker_thread_logs_with_the_id_of_its_request_and_never_an_exceptions
     assert "hunter2" not in formatted[0]
 
 
+@pytest.fixture
+def seldom() -> Iterator[logs.Seldom]:
+    """The filter, on the service's own logger."""
+    found = logs.Seldom()
+    log = logging.getLogger("admit.server")
+    log.addFilter(found)
+    yield found
+    log.removeFilter(found)
+
+
 def test_what_fails_again_and_again_is_said_once_a_minute(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    seldom: logs.Seldom, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logs, "_said", {})
     caplog.set_level(logging.INFO)
     for _ in range(20):
         assert render(StorageUnavailable("the database is away")).status_code == 503
@@ -411,40 +420,51 @@ def test_what_fails_again_and_again_is_said_once_a_minute(
     said = [each.levelname for each in caplog.records if each.levelno > logging.INFO]
     assert said == ["WARNING", "ERROR", "ERROR"]
     assert len(caplog.records) == 41
+    caplog.clear()
+    caplog.set_level(logging.WARNING)
+    assert unexpected(ValueError()).status_code == 500
+    logging.getLogger("admit.server").warning("its own, that no stranger causes")
+    logging.getLogger("admit.server").warning("its own, that no stranger causes")
+    assert [each.levelname for each in caplog.records] == ["WARNING", "WARNING"]
 
 
-def test_a_minute_later_it_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_said", {})
+def test_a_minute_later_it_is_said_again(seldom: logs.Seldom, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1e6
     monkeypatch.setattr(logs, "monotonic", lambda: now)
-    assert [logs.seldom(logging.ERROR, line) for line in "aab"] == [logging.ERROR, logging.INFO, logging.ERROR]
+
+    def level(line: str) -> str:
+        record = logging.makeLogRecord({"name": "admit.server", "levelno": logging.ERROR, **logs.seldom(line)})
+        seldom.filter(record)
+        return logging.getLevelName(record.levelno)
+
+    assert [level(line) for line in "aab"] == ["ERROR", "INFO", "ERROR"]
     now += logs.AGAIN
-    assert logs.seldom(logging.ERROR, "a") == logging.ERROR
+    assert level("a") == "ERROR"
     for number in range(9999):
-        logs.seldom(logging.ERROR, str(number))
-    assert len(logs._said) < 1000
+        level(str(number))
+    assert len(seldom._said) < 1000
 
 
 def test_what_strangers_make_the_server_say_is_said_once(serve: Callable[..., Any]) -> None:
-    service = serve()
+    service = serve("--cors-origins", "https://app.example")
     upgrade = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     many = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 60
-    for request in (upgrade, b"no request\r\n\r\n", many):
+    foreign = b"OPTIONS /token HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n\r\n"
+    for request in (upgrade, b"no request\r\n\r\n", many, foreign):
         for _ in range(8):
             with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
                 connection.sendall(request)
                 connection.recv(12)  # and the rest of the answers is in vain
     log = service.stop()[1]
-    assert log.count("Unsupported upgrade") == log.count("Invalid HTTP request") == 1
+    assert log.count("Unsupported upgrade") == log.count("Invalid HTTP request") == log.count("evil.example") == 1
     assert log.count("Exception in ASGI application") <= 2  # of two types at most
 
 
-def test_errors_of_libraries_are_said_once_a_minute_by_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_said", {})
+def test_errors_of_libraries_are_said_once_a_minute_by_what_they_are(seldom: logs.Seldom) -> None:
 
     def passes(message: str, raised: type[Exception] | None = None, level: int = logging.ERROR) -> bool:
         exc_info = None if raised is None else (raised, raised(), None)
-        return logs.Seldom().filter(logging.LogRecord("uvicorn.error", level, "", 0, message, (), exc_info))
+        return seldom.filter(logging.LogRecord("uvicorn.error", level, "", 0, message, (), exc_info))
 
     assert passes("Exception in ASGI application\n", RuntimeError)
     assert not passes("Exception in ASGI application\n", RuntimeError)

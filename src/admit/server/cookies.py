@@ -6,7 +6,6 @@ injected there can use the session while the page is open, and cannot carry its 
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,7 +124,7 @@ def in_cookies(cookies: Cookies, pair: TokenPair, absolute: timedelta) -> Respon
     try:
         access = cookies.set(cookies.access, pair.access_token, pair.expires_in)
     except ConfigurationError as error:
-        log.log(seldom(logging.ERROR, "cookie"), "%s", error)
+        log.error("%s", error, extra=seldom("cookie"))
         raise
     response.headers.append("Set-Cookie", access)
     response.headers.append(

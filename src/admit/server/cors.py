@@ -6,7 +6,6 @@ which any program reads without asking. The rest nobody's, unless their origins 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -62,8 +61,8 @@ class Cors:
         async def endpoint(request: Request) -> Response:
             if readers == "pages" and self._named(request) is None:
                 origin = header(request, "origin") or "no origin"
-                level = seldom(logging.WARNING, "cors")
-                log.log(level, "cors: a page of %s asks; if it is yours, name it in cors_origins", shown(origin, 200))
+                ask = "cors: a page of %s asks; if it is yours, name it in cors_origins"
+                log.warning(ask, shown(origin, 200), extra=seldom("cors"))
                 response: Response = refusal(403, "foreign_origin", "pages of this origin may not read the answers")
             else:
                 response = Response(None, 204, NO_STORE)

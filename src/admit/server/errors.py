@@ -62,7 +62,7 @@ def render(error: AdmitError) -> Response:
         return refusal(error.answer_status, error.code, str(error), headers)
     if isinstance(error, ForeignOrigin):
         # A page of one's own that nobody named, or an attack.
-        log.log(seldom(logging.WARNING, error.code), "refused: %s: %s", error.code, error)
+        log.warning("refused: %s: %s", error.code, error, extra=seldom(error.code))
         return refusal(403, error.code, error.public)
     if isinstance(error, TooManyRequests):
         return refusal(error.status, error.code, error.public, {"Retry-After": str(error.retry_after)})
@@ -84,7 +84,7 @@ def render(error: AdmitError) -> Response:
         log.info("refused: %s: %s", error.code, error)
         return refusal(error.status, error.code, error.public)
     if isinstance(error, Unavailable):
-        log.log(seldom(logging.WARNING, error.code), "unavailable: %s: %s", error.code, error)
+        log.warning("unavailable: %s: %s", error.code, error, extra=seldom(error.code))
         return refusal(503, "temporarily_unavailable", error.public, {"Retry-After": str(error.retry_after)})
     return unexpected(error)
 
@@ -93,5 +93,5 @@ def unexpected(error: Exception) -> Response:
     """500. The log gets the type and the lines it passed through, never the message: a library's may quote a secret."""
     where = "".join(traceback.format_tb(error.__traceback__))
     line = f"unexpected {type(error).__module__}.{type(error).__qualname__}\n{where}"
-    log.log(seldom(logging.ERROR, line), "%s", line)
+    log.error("%s", line, extra=seldom(line))
     return refusal(500, "server_error", "the service met an unexpected condition")

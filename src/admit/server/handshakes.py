@@ -51,19 +51,25 @@ class Handshakes:
         state = connection.server_state
         state.add(connection)
         if connection in state.connections:
-            connection.handshake = self._loop.create_task(self._shake(connection, accepted))
+            untouched = [accepted]
+            connection.handshake = self._loop.create_task(self._shake(connection, untouched))
+            connection.handshake.add_done_callback(lambda _: self._shaken(connection, untouched))
         else:
             accepted.close()
 
-    async def _shake(self, connection: Connection, accepted: socket.socket) -> None:
-        try:
-            with suppress(OSError):  # as ssl.SSLError is: no TLS, or gone
-                await self._loop.connect_accepted_socket(
-                    lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=HEAD_SECONDS
-                )
-        finally:
-            if not connection.transport:
-                connection.server_state.discard(connection)
+    async def _shake(self, connection: Connection, untouched: list[socket.socket]) -> None:
+        accepted = untouched.pop()  # from now on the loop closes it
+        with suppress(OSError):  # as ssl.SSLError is: no TLS, or gone
+            await self._loop.connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=HEAD_SECONDS
+            )
+
+    @staticmethod
+    def _shaken(connection: Connection, untouched: list[socket.socket]) -> None:
+        if not connection.transport:
+            connection.server_state.discard(connection)
+        for accepted in untouched:
+            accepted.close()
 
     def _watch(self) -> None:
         self._loop.add_reader(self._listener, self._accept)
@@ -74,7 +80,7 @@ class Handshakes:
         except (BlockingIOError, ConnectionError):  # another worker was faster, or it is gone
             return
         except OSError as error:
-            log.log(seldom(logging.WARNING, "accept"), "no connection can be accepted: %s", error.strerror)
+            log.warning("no connection can be accepted: %s", error.strerror, extra=seldom("accept"))
             self._loop.remove_reader(self._listener)
             self._pause = self._loop.call_later(_PAUSE, self._watch)
             return

@@ -66,40 +66,47 @@ class Json(logging.Formatter):
 
 AGAIN: Final = 60.0
 """Seconds between two lines that strangers cause."""
+_LINES: Final = 256  # that are kept
+_OWN: Final = "admit.server"
 FORMATS: Final[dict[str, type[logging.Formatter]]] = {"text": Text, "json": Json}
 
 
+def seldom(line: str) -> dict[str, str]:
+    """`extra` of a warning or error that strangers cause. line: which one it is; never their own words, for it is kept."""
+    return {"seldom": line}
+
+
 class Seldom(logging.Filter):
-    """Lets each warning and error through once a minute: what uvicorn and asyncio say of a stranger's requests and connections."""
+    """Lets what strangers cause through once a minute: the service's own that are `seldom`, uvicorn's and asyncio's all.
+
+    Between, its own are of level INFO, where each request has a line anyway.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""
-        if record.levelno < logging.WARNING:
+        line = getattr(record, "seldom", None)
+        if line is not None:
+            if self._is_due(line):
+                return True
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            return logging.getLogger(record.name).isEnabledFor(logging.INFO)
+        if record.levelno < logging.WARNING or record.name == _OWN:
             return True
         raised = record.exc_info[0] if record.exc_info else None
-        return _is_due(f"{str(record.msg).partition(chr(10))[0]} {raised}")  # below, asyncio has what differs each time
+        return self._is_due(f"{str(record.msg).partition(chr(10))[0]} {raised}")  # below, asyncio has what differs
 
-
-def seldom(level: int, line: str) -> int:
-    """The level of a line that strangers cause: its own once a minute, INFO otherwise, where each request has a line anyway.
-
-    line: which it is; never a stranger's own words, for it is kept.
-    """
-    return level if _is_due(line) else logging.INFO
-
-
-_LINES: Final = 256
-_said: Final[dict[str, float]] = {}
-
-
-def _is_due(line: str) -> bool:
-    now = monotonic()
-    if now - _said.get(line, -inf) < AGAIN:
-        return False
-    if len(_said) >= _LINES:
-        _said.clear()
-    _said[line] = now
-    return True
+    def _is_due(self, line: str) -> bool:
+        now = monotonic()
+        if now - self._said.get(line, -inf) < AGAIN:
+            return False
+        if len(self._said) >= _LINES:
+            self._said.clear()
+        self._said[line] = now
+        return True
 
 
 def configure(level: str, form: str) -> None:
@@ -107,7 +114,7 @@ def configure(level: str, form: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(FORMATS[form]())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in ("uvicorn.error", "asyncio"):
+    for name in (_OWN, "uvicorn.error", "asyncio"):
         logging.getLogger(name).addFilter(Seldom())
 
 
