@@ -16,7 +16,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.helpers.certificate import write_certificate
 from tests.helpers.command import run
+from tests.helpers.terminal import in_terminal
 
 HOME = {name: value for name, value in os.environ.items() if not name.startswith("ADMIT_")}
 
@@ -127,6 +129,7 @@ REFUSED = {
     "windows that contradict": (["--grace", "1h"], 2, "retry_window"),
     "a password in argv": (["--database", "postgresql+psycopg://u:hunter2@db/x"], 24, "argv"),
     "a password at its end": (["--database", "postgresql+psycopg://u@db/x?password=hunter2"], 24, "argv"),
+    "one for psycopg": (["--database", "postgresql+psycopg://db/x?conninfo=password%3Dhunter2"], 24, "argv"),
     "one of a key file": (
         ["--database", "postgresql+psycopg://u@db/x?sslmode=require&sslpassword=hunter2"],
         24,
@@ -143,6 +146,14 @@ def test_what_is_unsafe_or_wrong_is_refused_in_one_line(tmp_path: Path, name: st
     assert reason in done.stderr
     assert done.stderr.count("\n") == 1
     assert "hunter2" not in done.stderr
+
+
+def test_an_encrypted_key_of_the_certificate_is_said_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
+    files = write_certificate(tmp_path, password=b"hunter2")
+    tls = ["--tls-cert", str(files["ssl_certfile"]), "--tls-key", str(files["ssl_keyfile"])]
+    code, shown = in_terminal(["serve", "--data", str(tmp_path / "d"), "--port", "0", *tls])
+    assert code == 24
+    assert "is encrypted" in shown
 
 
 def test_a_port_in_use_is_said_with_its_own_exit_code(tmp_path: Path) -> None:

@@ -107,6 +107,29 @@ def test_ten_thousand_random_kids_cause_one_fetch_in_a_cooldown(issuer: Any, cli
     assert issuer.asked[JWKS] == 3
 
 
+def test_a_look_that_began_before_the_keys_changed_says_nothing_of_what_came_then(
+    issuer: Any, client: JWKSClient
+) -> None:
+    client.current()
+    young, answers, asked, go_on = Key.generate("ES256"), issuer.answers[JWKS], threading.Event(), threading.Event()
+
+    def before(handler: Any) -> Any:
+        found = answers(handler)  # what the issuer had when it was asked
+        asked.set()
+        assert go_on.wait(20)
+        return found
+
+    issuer.answers[JWKS] = before
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(client.missing, young.kid)
+        assert asked.wait(20)
+        issuer.keys, issuer.answers[JWKS] = [issuer.key.public(), young.public()], answers
+        client.changed()
+        go_on.set()
+        assert young.kid not in looking.result()
+    assert young.kid in client.missing(young.kid)
+
+
 def test_a_kid_that_was_looked_for_in_vain_does_not_start_the_next_look(
     issuer: Any, client: JWKSClient, ticker: Any
 ) -> None:

@@ -233,8 +233,7 @@ def with_tls(tmp_path: Path) -> uvicorn.Config:
 def test_who_is_closed_before_the_handshake_began_is_gone(tmp_path: Path) -> None:
     async def main(listener: socket.socket) -> None:
         config, state = with_tls(tmp_path), Connections(100)
-        assert config.ssl is not None
-        handshakes = Handshakes(listener, config.ssl, lambda: Connection(config, state, {}))
+        handshakes = Handshakes(listener, config, lambda: Connection(config, state, {}))
         client = socket.create_connection(listener.getsockname(), timeout=20)
         listener.setblocking(True)
         handshakes.take(listener.accept()[0])
@@ -261,12 +260,29 @@ def test_who_stands_in_the_queue_when_the_process_ends_may_shake_hands(tmp_path:
         server = Server(config, Draining(), Connections(100), started=lambda: None, stopping=lambda: None)
         server.lifespan = config.lifespan_class(config)
         await server.startup([listener])
-        queue = [socket.create_connection(listener.getsockname(), timeout=20) for _ in range(8)]
+        address = listener.getsockname()
+        queue = [socket.create_connection(address, timeout=20) for _ in range(8)]
         await server._accept_the_last([listener])
+        with pytest.raises(ConnectionRefusedError):  # nobody would be there
+            socket.create_connection(address, timeout=20)
         return await asyncio.gather(*(asyncio.to_thread(ask, each) for each in queue))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert asyncio.run(main(listener)) == [b"HTTP/1.1 204"] * 8
+
+
+def test_the_end_comes_though_no_handle_is_left(tmp_path: Path) -> None:
+    async def main(listener: socket.socket) -> None:
+        config = with_tls(tmp_path)
+        server = Server(config, Draining(), Connections(9), started=lambda: None, stopping=lambda: None)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listener])
+        gone = socket.socket()
+        gone.close()  # it has no copy either
+        await server._accept_the_last([gone])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(main(listener))
 
 
 def test_bodies_that_never_end_make_room_too(small: Any) -> None:

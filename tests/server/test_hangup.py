@@ -44,12 +44,14 @@ def test_a_renewed_certificate_is_shown_to_whoever_connects_and_one_that_is_brok
     files = write_certificate(tmp_path)
     service = serve("--tls-cert", str(files["ssl_certfile"]), "--tls-key", str(files["ssl_keyfile"]))
     first = shown(service)
-    write_certificate(tmp_path)
+    write_certificate(tmp_path, of_rsa=True)
     assert shown(service) == first
     hang_up(service)
     ends = time.monotonic() + 20
     while (second := shown(service)) == first:
         assert time.monotonic() < ends
+    write_certificate(tmp_path, password=b"hunter2")
+    hang_up(service)
     files["ssl_certfile"].write_text("no certificate")
     hang_up(service)
     time.sleep(0.3)

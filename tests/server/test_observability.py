@@ -400,13 +400,11 @@ def test_a_worker_thread_logs_with_the_id_of_its_request_and_never_an_exceptions
 
 
 @pytest.fixture
-def seldom() -> Iterator[logs.Seldom]:
+def seldom(monkeypatch: pytest.MonkeyPatch) -> logs.Seldom:
     """The filter, on the service's own logger."""
     found = logs.Seldom()
-    log = logging.getLogger("admit.server")
-    log.addFilter(found)
-    yield found
-    log.removeFilter(found)
+    monkeypatch.setattr(logging.getLogger("admit.server"), "filters", [found])
+    return found
 
 
 def test_what_fails_again_and_again_is_said_once_a_minute(
@@ -415,11 +413,12 @@ def test_what_fails_again_and_again_is_said_once_a_minute(
     caplog.set_level(logging.INFO)
     for _ in range(20):
         assert render(StorageUnavailable("the database is away")).status_code == 503
+        assert render(StorageUnavailable("its disk is full")).status_code == 503
         assert unexpected(ValueError()).status_code == 500
     assert unexpected(KeyError()).status_code == 500
     said = [each.levelname for each in caplog.records if each.levelno > logging.INFO]
-    assert said == ["WARNING", "ERROR", "ERROR"]
-    assert len(caplog.records) == 41
+    assert said == ["WARNING", "WARNING", "ERROR", "ERROR"]
+    assert len(caplog.records) == 61
     caplog.clear()
     caplog.set_level(logging.WARNING)
     assert unexpected(ValueError()).status_code == 500
@@ -460,6 +459,23 @@ def test_what_strangers_make_the_server_say_is_said_once(serve: Callable[..., An
     assert log.count("Exception in ASGI application") <= 2  # of two types at most
 
 
+def test_errors_of_two_lines_are_two(seldom: logs.Seldom) -> None:
+    def one() -> None:
+        raise KeyError("a")
+
+    def other() -> None:
+        raise KeyError("a")
+
+    said = []
+    for work in (one, one, other):
+        try:
+            work()
+        except KeyError as error:
+            raised = (KeyError, error, error.__traceback__)
+            said.append(seldom.filter(logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "failed", (), raised)))
+    assert said == [True, False, True]
+
+
 def test_errors_of_libraries_are_said_once_a_minute_by_what_they_are(seldom: logs.Seldom) -> None:
 
     def passes(message: str, raised: type[Exception] | None = None, level: int = logging.ERROR) -> bool:
@@ -471,5 +487,7 @@ def test_errors_of_libraries_are_said_once_a_minute_by_what_they_are(seldom: log
     assert passes("Exception in ASGI application\n", ValueError)
     assert passes("Exception in callback f\nhandle: <Handle 0x1>")
     assert not passes("Exception in callback f\nhandle: <Handle 0x2>")
+    assert passes("Exception in callback <function f at 0x7f00aa>")
+    assert not passes("Exception in callback <function f at 0x7f00bb>")
     assert passes("Shutting down", level=logging.INFO)
     assert passes("Shutting down", level=logging.INFO)

@@ -125,7 +125,8 @@ def test_behind_a_proxy_a_feeds_places_are_counted_by_the_callers_own_address(se
 def test_a_proxy_that_the_issuer_implies_and_nobody_named_is_warned_of_once(
     serve: Callable[..., Any], workers: str
 ) -> None:
-    code, log = serve("--issuer", "https://auth.example", "--workers", workers).stop()
+    issuer = {"1": "https://auth.example", "2": "HTTPS://auth.example"}[workers]
+    code, log = serve("--issuer", issuer, "--workers", workers).stop()
     assert code == 0
     assert log.count("all callers count as one") == log.count("--trusted-proxy 127.0.0.1/32") == 1
 
@@ -191,6 +192,8 @@ def test_a_host_is_within_a_network_in_either_spelling(networks: tuple[str, ...]
         tuple(f"{number}.0.0.0/8" for number in range(256)),
         ("10.0.0.0/8", "128.0.0.0/2"),
         ("2000::/3",),
+        ("2000::/7",),
+        ("2001::/19",),
         ("10.0.0.1", "::ffff:128.0.0.0/97", "::ffff:0.0.0.0/97"),
     ],
 )
@@ -200,7 +203,16 @@ def test_networks_that_together_are_nobodys_own_are_refused(networks: tuple[str,
 
 
 def test_the_widest_networks_that_are_somebodys_own_are_taken() -> None:
-    private = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "fe80::/10")
+    private = (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "fc00::/7",
+        "fe80::/10",
+        "2001:1000::/20",
+    )
     assert len(parse_networks(private)) == len(private)
 
 

@@ -33,6 +33,12 @@ def test_the_old_password_is_needed_and_every_session_ends(service: TokenService
     ]
 
 
+def test_the_old_password_written_in_another_way_is_no_new_one(service: TokenService) -> None:
+    sub = service.users.add("dora", "pr\u00e9s de la fontaine").id
+    with pytest.raises(InvalidRequest, match="is the old one"):
+        service.change_password(sub, "pr\u00e9s de la fontaine", "pre\u0301s de la fontaine")
+
+
 def test_who_is_cut_off_while_changing_the_password_does_not_change_it(
     service: TokenService, alice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

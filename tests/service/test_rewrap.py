@@ -5,20 +5,22 @@ from __future__ import annotations
 import sqlite3
 import stat
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import LargeBinary, insert, text, update
+from sqlalchemy import LargeBinary, create_engine, func, insert, make_url, text, update
 
 from admit import peek
 from admit.errors import ConfigurationError, KeysUnavailable
 from admit.keyring.wrapping import WrongMasterKey
 from admit.service import master, rewrap, schema, storage
 from admit.service.facade import TokenService
-from admit.service.storage import Tx
+from admit.service.storage import Storage, Tx
 from tests.service.conftest import MASTER, PASSWORD, MovableClock, Opener
 
 if TYPE_CHECKING:
@@ -164,14 +166,39 @@ def test_a_private_half_that_was_destroyed_is_in_no_file_while_a_service_runs(op
     assert old not in _everything(url)
 
 
-def test_whoever_reads_the_database_holds_up_no_step_of_the_keys(opened: Opener, url: str) -> None:
-    service = opened()
+def test_where_somebody_read_in_the_journal_it_is_emptied_later(opened: Opener, url: str) -> None:
+    running, both = opened(master_key=MASTER), opened(master_key=BOTH)
+    running.start()
+    old = _wrapped(url, "SELECT private FROM admit_keys UNION ALL SELECT wrapped FROM admit_secrets")
+    with _reading(url):
+        both.keys.rewrap()
+    assert all(each in _everything(url) for each in old)
+    assert both.keys.rewrap() == 0
+    assert not any(each in _everything(url) for each in old)
+    [private] = _wrapped(url, "SELECT private FROM admit_keys WHERE use = 'access' AND state = 'active'")
+    with _reading(url):
+        both.keys.rotate(force=True)
+    assert private in _everything(url)
+    both._chores()
+    assert private not in _everything(url)
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[None]:
     reader = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM admit_keys").fetchall()
-    service.keys.rotate(force=True)
-    service.users.add("alice", PASSWORD)
-    reader.close()
+    try:
+        yield
+    finally:
+        reader.close()
+
+
+def test_whoever_reads_the_database_holds_up_no_step_of_the_keys(opened: Opener, url: str) -> None:
+    service = opened()
+    with _reading(url):
+        service.keys.rotate(force=True)
+        service.users.add("alice", PASSWORD)
 
 
 def test_a_connection_overwrites_what_it_deletes() -> None:
@@ -195,10 +222,27 @@ def _everything(url: str) -> bytes:
     return b"".join(each.read_bytes() for each in path.parent.glob(f"{path.name}*"))
 
 
-def test_at_zero_nothing_is_under_way_that_lies_under_the_old_master_key(postgres: Postgres) -> None:
+@pytest.fixture
+def pair(postgres: Postgres) -> Iterator[tuple[TokenService, TokenService]]:
+    """Two services on one PostgreSQL: one with the old master key, one with both."""
     url = postgres.database()
     settings: dict[str, Any] = {"issuer": "https://auth.example", "audience": "orders"}
-    old, both = TokenService(url, master_key=MASTER, **settings), TokenService(url, master_key=BOTH, **settings)
+    with ExitStack() as stack:
+        old = stack.enter_context(closing(TokenService(url, master_key=MASTER, **settings)))
+        yield old, stack.enter_context(closing(TokenService(url, master_key=BOTH, **settings)))
+
+
+_WAITS = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+
+
+def _somebody_waits(service: TokenService) -> bool:
+    return bool(service._storage.read(lambda tx: tx.execute(_WAITS).scalar()))
+
+
+def test_at_zero_nothing_is_under_way_that_lies_under_the_old_master_key(
+    pair: tuple[TokenService, TokenService],
+) -> None:
+    old, both = pair
     sub = old.users.add("alice", PASSWORD).id
     wrapped, go_on = Event(), Event()
 
@@ -208,25 +252,63 @@ def test_at_zero_nothing_is_under_way_that_lies_under_the_old_master_key(postgre
         go_on.wait(20)
         tx.execute(insert(schema.totp), [{"user_id": sub, "seed": seed, "step": 0, "created_at": tx.now}])
 
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            enrolling = pool.submit(old._core.write, enroll)
-            assert wrapped.wait(20)
-            rewrapping = pool.submit(both.keys.rewrap)
-            while not rewrapping.done() and not both._storage.read(lambda tx: tx.execute(_WAITS).scalar()):
-                time.sleep(0.02)
-            go_on.set()
-            enrolling.result()
-            assert rewrapping.result() == 8
-        assert both._storage.read(rewrap.versions) == {2}
-        TokenService(url, master_key={2: NEW}, **settings).close()
-    finally:
+    with ThreadPoolExecutor(2) as pool:
+        enrolling = pool.submit(old._core.write, enroll)
+        assert wrapped.wait(20)
+        both.keys.rotate(force=True)  # an emergency waits for nobody's enrollment
+        rewrapping = pool.submit(both.keys.rewrap)
+        while not rewrapping.done() and not _somebody_waits(both):
+            time.sleep(0.02)
         go_on.set()
-        old.close()
-        both.close()
+        enrolling.result()
+        assert rewrapping.result() == 8
+    assert both._storage.read(rewrap.versions) == {2}
 
 
-_WAITS = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+@pytest.mark.parametrize("what", ["rotate", "enroll"])
+def test_a_rewrap_and_whoever_writes_secrets_never_wait_for_each_other(
+    pair: tuple[TokenService, TokenService], what: str
+) -> None:
+    old, both = pair
+    sub = old.users.add("alice", PASSWORD).id
+    old.totp.enroll(sub)
+    changes: dict[str, Callable[[], object]] = {
+        "rotate": lambda: both.keys.rotate(force=True),
+        "enroll": lambda: both.totp.enroll(sub),
+    }
+    begun = Event()
+
+    def slowly(tx: Tx) -> int:
+        rewrap._lock(tx, func.pg_advisory_xact_lock)
+        begun.set()
+        ends = time.monotonic() + 20
+        while not _somebody_waits(both) and time.monotonic() < ends:
+            time.sleep(0.02)
+        return rewrap.rewrap(tx, both._core.master, 100)
+
+    with ThreadPoolExecutor(2) as pool:
+        rewrapping = pool.submit(both._core.write, slowly)
+        assert begun.wait(20)
+        pool.submit(changes[what]).result()
+        assert rewrapping.result() == 8
+    assert both._storage.failures == {}  # no deadlock that one of them had to give way in
+
+
+def test_a_transaction_sees_the_newest_commit_whatever_the_databases_default(postgres: Postgres) -> None:
+    url = postgres.database()
+    name = make_url(url).database
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'"))
+    show = text("SHOW transaction_isolation")
+    host = create_engine(url)
+    for database in (url, host):
+        with closing(Storage(database)) as held:
+            assert held.write(lambda tx: tx.execute(show).scalar())[0] == "read committed"
+    host.dispose()
+    with closing(Storage(url)) as held:  # one statement by itself
+        assert held.write(lambda tx: tx.execute(show).scalar(), single=True)[0] == "read committed"
+    engine.dispose()
 
 
 def test_every_column_that_is_wrapped_is_in_the_table_of_those_that_are_rewrapped() -> None:

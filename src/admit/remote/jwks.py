@@ -63,6 +63,8 @@ class _Held:
     expires: float
     refresh: float
     """When the background fetches again: ahead of `expires`, spread so that many processes do not come at once."""
+    changes: int
+    """How many changes the issuer had told of before."""
 
 
 class JWKSClient:
@@ -102,7 +104,7 @@ class JWKSClient:
         self._issuer = issuer
         self._held: _Held | None = None
         self._lock = Lock()
-        self._next_look = 0.0
+        self._next_look, self._changes = 0.0, 0
         self._absent: OrderedDict[str, float] = OrderedDict()
         self._look: Ticket | None = None
         self._background = Background(self._refresh, "admit-jwks", now)
@@ -154,6 +156,9 @@ class JWKSClient:
         keys = self._joined(look)
         if name not in keys:
             with self._lock:
+                if self._held is None or self._held.changes < self._changes:
+                    self._next_look = 0.0  # the look began before the last change: it says nothing of what came then
+                    return keys
                 self._absent[name] = now + _ABSENT_FOR
                 if len(self._absent) > _MAX_ABSENT:
                     self._absent.popitem(last=False)
@@ -162,6 +167,7 @@ class JWKSClient:
     def changed(self) -> None:
         """The issuer itself says that its keys have changed: the next unknown kid is looked for, whatever was before."""
         with self._lock:
+            self._changes += 1
             self._next_look = 0.0
             self._absent.clear()
 
@@ -228,7 +234,7 @@ class JWKSClient:
 
     def _refresh(self) -> float:
         self.fetches += 1
-        begun = self._now()
+        begun, changes = self._now(), self._changes
         url = self._url()
         answer = self._fetcher.get(url)
         try:
@@ -245,7 +251,7 @@ class JWKSClient:
                 self._absent.clear()
         lifetime = _lifetime(answer)
         refresh = begun + lifetime * (0.75 + 0.15 * clock.jitter())
-        self._held = _Held(keys, begun, begun + lifetime, refresh)
+        self._held = _Held(keys, begun, begun + lifetime, refresh, changes)
         return max(refresh - self._now(), 0.0)
 
 

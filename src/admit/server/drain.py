@@ -20,7 +20,7 @@ from admit.server.handshakes import Handshakes
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from admit.server.connections import Connections
@@ -93,20 +93,21 @@ class Server(uvicorn.Server):
     async def _accept_the_last(self, sockets: list[socket.socket]) -> None:
         """Closing a socket that is listened on resets whoever waits in its queue: so the queue is emptied first."""
         loop = asyncio.get_running_loop()
-        queues = [each.dup() for each in sockets]
+        queues: list[socket.socket] = []
+        with suppress(OSError):  # where no handle is left, the queue is reset
+            queues += [each.dup() for each in sockets]
         for server in self.servers:
             server.close()
         await asyncio.sleep(0)
-        for server, queue in zip(self.servers, queues, strict=True):
-            with queue, suppress(OSError):  # BlockingIOError: it is empty
-                queue.setblocking(False)
-                while True:
-                    accepted, _ = queue.accept()
+        for server, queue in zip(self.servers, queues, strict=False):
+            with queue:
+                for accepted in _waiting(queue):
                     if isinstance(server, Handshakes):
                         server.take(accepted)
                         await asyncio.sleep(0)
                     else:
-                        await loop.connect_accepted_socket(self._connection, accepted, ssl=self.config.ssl)
+                        with suppress(OSError):  # gone
+                            await loop.connect_accepted_socket(self._connection, accepted, ssl=self.config.ssl)
 
     async def _server(self, listener: socket.socket) -> asyncio.Server | Handshakes:
         loop, tls = asyncio.get_running_loop(), self.config.ssl
@@ -115,7 +116,7 @@ class Server(uvicorn.Server):
             return await loop.create_server(
                 self._connection, sock=listener, ssl=tls, ssl_handshake_timeout=timeout, backlog=self.config.backlog
             )
-        return Handshakes(listener, tls, self._connection)
+        return Handshakes(listener, self.config, self._connection)
 
     def _connection(self) -> Connection:
         return Connection(self.config, self._connections, self.lifespan.state)
@@ -135,6 +136,17 @@ class Server(uvicorn.Server):
         assert self._parent is not None  # noqa: S101 - registered for it alone
         asyncio.get_running_loop().remove_reader(self._parent)
         self.handle_exit(signal.SIGTERM, None)
+
+
+def _waiting(queue: socket.socket) -> Iterator[socket.socket]:
+    queue.setblocking(False)
+    while True:
+        try:
+            yield queue.accept()[0]
+        except ConnectionError:
+            continue  # gone while it waited
+        except OSError:  # BlockingIOError: that was all
+            return
 
 
 def _give_up() -> None:

@@ -84,7 +84,7 @@ def render(error: AdmitError) -> Response:
         log.info("refused: %s: %s", error.code, error)
         return refusal(error.status, error.code, error.public)
     if isinstance(error, Unavailable):
-        log.warning("unavailable: %s: %s", error.code, error, extra=seldom(error.code))
+        log.warning("unavailable: %s: %s", error.code, error, extra=seldom(f"{error.code}: {error}"))
         return refusal(503, "temporarily_unavailable", error.public, {"Retry-After": str(error.retry_after)})
     return unexpected(error)
 

@@ -15,8 +15,9 @@ from admit.server.logs import seldom
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Callable
+
+    import uvicorn
 
     from admit.server.connections import Connection
 
@@ -28,16 +29,18 @@ log = logging.getLogger("admit.server")
 class Handshakes:
     """A server, as those of the running loop are."""
 
-    def __init__(self, listener: socket.socket, tls: ssl.SSLContext, make: Callable[[], Connection]) -> None:
-        self._listener, self._tls, self._make = listener, tls, make
+    def __init__(self, listener: socket.socket, config: uvicorn.Config, make: Callable[[], Connection]) -> None:
+        self._listener, self._config, self._make = listener, config, make
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         listener.setblocking(False)
         self._watch()
 
     def close(self) -> None:
-        """Accept nobody else."""
-        self._loop.remove_reader(self._listener)
+        """Accept nobody else. A socket that stays open would take in who comes, for nobody."""
+        if self._listener.fileno() >= 0:  # it may be called again
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
         if self._pause is not None:
             self._pause.cancel()
 
@@ -61,7 +64,7 @@ class Handshakes:
         accepted = untouched.pop()  # from now on the loop closes it
         with suppress(OSError):  # as ssl.SSLError is: no TLS, or gone
             await self._loop.connect_accepted_socket(
-                lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=HEAD_SECONDS
+                lambda: connection, accepted, ssl=self._config.ssl, ssl_handshake_timeout=HEAD_SECONDS
             )
 
     @staticmethod

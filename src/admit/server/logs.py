@@ -7,6 +7,7 @@ through are.
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ AGAIN: Final = 60.0
 """Seconds between two lines that strangers cause."""
 _LINES: Final = 256  # that are kept
 _OWN: Final = "admit.server"
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 FORMATS: Final[dict[str, type[logging.Formatter]]] = {"text": Text, "json": Json}
 
 
@@ -96,8 +98,8 @@ class Seldom(logging.Filter):
             return logging.getLogger(record.name).isEnabledFor(logging.INFO)
         if record.levelno < logging.WARNING or record.name == _OWN:
             return True
-        raised = record.exc_info[0] if record.exc_info else None
-        return self._is_due(f"{str(record.msg).partition(chr(10))[0]} {raised}")  # below, asyncio has what differs
+        said, _, _ = str(record.msg).partition("\n")  # below, asyncio has what differs
+        return self._is_due(f"{_ADDRESS.sub('', said)} {_raised_at(record)}")
 
     def _is_due(self, line: str) -> bool:
         now = monotonic()
@@ -116,6 +118,15 @@ def configure(level: str, form: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in (_OWN, "uvicorn.error", "asyncio"):
         logging.getLogger(name).addFilter(Seldom())
+
+
+def _raised_at(record: logging.LogRecord) -> str:
+    """The type of what was raised, and the line; "" where nothing was."""
+    if not record.exc_info:
+        return ""
+    kind, _, where = record.exc_info
+    lines = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(where)]
+    return " ".join([str(kind), *lines[-1:]])
 
 
 def _raised(record: logging.LogRecord) -> list[str]:

@@ -19,8 +19,10 @@ _PROBES = frozenset(("/healthz", "/readyz"))
 _HOP = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::\d+)?")
 """An address, and the port that some proxies append: with it, each connection would pass for another caller."""
 _LONGEST = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
-_WIDEST = {4: 8, 6: 7}
-"""The prefixes of the widest networks that anybody has of his own: 10.0.0.0/8 (RFC 1918), fc00::/7 (RFC 4193)."""
+_WIDEST = {4: 8, 6: 20}
+"""The prefixes of the widest networks that anybody has of his own: 10.0.0.0/8 (RFC 1918), and what large providers hold."""
+_LOCAL = (IPv6Network("fc00::/7"), IPv6Network("fe80::/10"))
+"""Everybody's own (RFC 4193, RFC 4291 2.5.6)."""
 
 log = logging.getLogger("admit.server")
 
@@ -102,9 +104,10 @@ def parse_networks(networks: Sequence[str], setting: str = "trusted_proxy") -> t
         *collapse_addresses(each for each in parsed if isinstance(each, IPv4Network)),
         *collapse_addresses(each for each in parsed if isinstance(each, IPv6Network)),
     ]
-    if not together or any(network.prefixlen < _WIDEST[network.version] for network in together):
+    wide = [network for network in together if network.prefixlen < _WIDEST[network.version]]
+    if not together or not all(isinstance(each, IPv6Network) and any(map(each.subnet_of, _LOCAL)) for each in wide):
         raise ConfigurationError(
-            f"{setting} may not be anybody: name networks that are yours, none wider than 10.0.0.0/8 or fc00::/7"
+            f"{setting} may not be anybody: name networks that are yours, none wider than /8, or /20 in IPv6"
         )
     return parsed
 

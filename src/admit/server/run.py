@@ -14,6 +14,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
 
 import uvicorn
 from sqlalchemy.engine import make_url
@@ -116,7 +117,7 @@ NAME_PROXY: Final = (
 
 def has_unnamed_proxy(settings: Settings) -> bool:
     """Whether somebody else must terminate TLS, who is not believed: one caller's wrong passwords would slow all others down."""
-    return settings.issuer.startswith("https:") and settings.tls_cert is None and not settings.trusted_proxy
+    return urlsplit(settings.issuer).scheme == "https" and settings.tls_cert is None and not settings.trusted_proxy
 
 
 def open_service(settings: Settings, issuer: str | None = None) -> TokenService:
@@ -182,7 +183,7 @@ def run(settings: Settings, announce: Callable[[str, str], None]) -> None:
             return
         # Folder, master key, tables and first keys are made once, and what is wrong is said, before there are workers.
         open_service(settings, issuer).close()
-        _check_certificate(settings)
+        _tls(settings)
         with TemporaryDirectory(prefix="admit-") as folder:
             _supervise(settings, issuer, listener, Path(folder), lambda: announce(issuer, url))
 
@@ -237,11 +238,9 @@ def _serve(
             proxy_headers=False,  # ProxyRules decides what is believed
             server_header=False,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
         )
-        _check_certificate(settings)
         config.load()
+        config.ssl = _tls(settings)
         parent = parent_process() if siblings is not None else None
         with _quiet_signals():
             Server(
@@ -250,7 +249,7 @@ def _serve(
                 Connections(most),
                 started=started,
                 stopping=app.state.feed.stop,
-                renewing=None if siblings is not None else lambda: _renew(settings, config.ssl),
+                renewing=None if siblings is not None else lambda: _renew(settings, config),
                 parent=None if parent is None else parent.sentinel,
             ).run(sockets=[listener])
     finally:
@@ -258,25 +257,31 @@ def _serve(
         traces.flush()
 
 
-def _check_certificate(settings: Settings) -> None:
-    """Raises CannotServe for a certificate that cannot be served."""
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """What connections shake hands with; None without TLS. Raises CannotServe for a certificate that cannot be served."""
     if settings.tls_cert is None or settings.tls_key is None:
-        return
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError):
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, _no_password)
+    except OSError:  # as ssl.SSLError is
         raise CannotServe("unsafe", "the certificate or its key cannot be read, or they are not a pair") from None
+    return context
 
 
-def _renew(settings: Settings, serving: ssl.SSLContext | None) -> None:
+def _no_password() -> str:
+    # OpenSSL would ask at the terminal, and everything would wait for the answer.
+    raise CannotServe("unsafe", "the certificate's key is encrypted: write it in the clear into a file of mode 0600")
+
+
+def _renew(settings: Settings, config: uvicorn.Config) -> None:
     """What SIGHUP does without a supervisor. Connections to come get the new certificate; those that are there stay."""
-    if serving is None or settings.tls_cert is None:
+    if config.ssl is None:
         log.warning("SIGHUP: nothing was read anew; a single process takes other settings when it is restarted")
         return
-    try:
-        _check_certificate(settings)  # first: half of a pair would leave the one in use without its key
-        serving.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (CannotServe, OSError) as error:  # ssl.SSLError is an OSError
+    try:  # not into the one in use, where OpenSSL would keep the certificate of another type of key
+        config.ssl = _tls(settings)
+    except CannotServe as error:
         log.error("SIGHUP: the old certificate stays: %s", error)
     else:
         log.warning("SIGHUP: the certificate was read anew")

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from admit.server.sorts import Sort
 
 PREFIX: Final = "ADMIT_"
-_SECRET: Final = frozenset(("password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"))
-"""What libpq takes in a URL's query that nobody else may read."""
+_SECRET: Final = frozenset(
+    ("password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret", "conninfo")
+)
+"""What libpq takes in a URL's query that nobody else may read, and psycopg's for all of it."""
 _PLACE: Final = re.compile(r"line \d+, column \d+|end of document")
 
 

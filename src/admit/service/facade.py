@@ -392,4 +392,6 @@ class TokenService:
         )
 
     def _chores(self) -> bool:
+        if self._storage.owed:
+            self._storage.forget()
         return self.keys.step() | cleanup.sweep(self.cleanup)

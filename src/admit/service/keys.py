@@ -97,13 +97,9 @@ class Keys:
         Nobody is logged out: only the wrapping changes. Cut short, it goes on where it stopped when called again.
         """
         core, count = self._core, 0
-
-        def change(tx: Tx) -> int:
-            keystore.hold(tx)
-            return rewrap.rewrap(tx, core.master, _REWRAPPED)
-
-        while rows := core.write(change):
+        while rows := core.write(lambda tx: rewrap.rewrap(tx, core.master, _REWRAPPED)):
             count += rows
+        core.storage.forget()
         return count
 
     @property

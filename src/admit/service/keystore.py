@@ -237,7 +237,8 @@ def all_times(tx: Tx, use: str) -> dict[str, list[KeyTimes]]:
 
 
 def hold(tx: Tx) -> None:
-    """Let nobody else change keys or secrets until the commit."""
+    """Let nobody else change keys or secrets until the commit, nor rewrap them."""
+    rewrap.hold(tx)
     tx.execute(select(feed.c.id).with_for_update()).scalar()
 
 

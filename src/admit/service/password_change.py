@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import update
 
 from admit.errors import AdmitError, ConfigurationError, InvalidGrant, InvalidRequest
-from admit.service import accounts, audit, second_factor, throttle, totp
+from admit.service import accounts, audit, passwords, second_factor, throttle, totp
 from admit.service.schema import users
 from admit.service.turns import Lane, Line
 
@@ -28,7 +28,7 @@ def change(core: Core, sub: str, old: str, new: str, *, address: str, otp: str |
     if not accounts.possible(sub):
         raise InvalidGrant("there is no user of that id")
     core.passwords.must_be_good(new, core.read(lambda tx: accounts.name_of(tx, sub)))
-    if old == new:  # before anything is counted: it tells nobody whether the old one is right
+    if passwords.same(old, new):  # before anything is counted: it tells nobody whether the old one is right
         raise InvalidRequest("the new password is the old one")
     epoch, disabled = core.read(lambda tx: accounts.standing(tx, sub))
     attempt = throttle.admitted(core, f"sub {sub}", address)

@@ -66,6 +66,11 @@ class Passwords:
         return not stored.startswith(_OWN) or self._hasher.check_needs_rehash(stored)
 
 
+def same(one: str, other: str) -> bool:
+    """Whether both are one password, however they are written (RFC 8265 4.2)."""
+    return one == other or (_prepared(one) is not None and _prepared(one) == _prepared(other))
+
+
 def _prepared(password: str) -> bytes | None:
     """The password as bytes (RFC 8265 4.2, OpaqueString), or None for what cannot be one."""
     if not isinstance(password, str) or not 0 < len(password) <= LONGEST:

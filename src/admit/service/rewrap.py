@@ -8,7 +8,7 @@ from sqlalchemy import LargeBinary, Text, and_, cast, exists, func, literal, sel
 
 from admit.keyring.wrapping import MissingMasterKey
 from admit.service import audit
-from admit.service.schema import feed, keys, secrets, totp
+from admit.service.schema import keys, secrets, totp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,24 +35,31 @@ WRAPPED: Final = (
     Wrapped(keys, keys.c.use + " key", keys.c.kid, keys.c.private),
 )
 """Every column that holds wrapped secrets."""
+_LOCK: Final = int.from_bytes(b"admitkey")  # of all of Admit's in one database
 
 
 def wrap(tx: Tx, master: MasterKeys, kind: str, name: str, secret: bytes) -> bytes:
     """The secret, wrapped under the version that this database is at. Raises MissingMasterKey, WrongMasterKey.
 
     Not under the newest that this process knows: while processes are given a new master key, one after the other, those
-    without it must still read what is written. Until the commit nobody rewraps: what this adds, a rewrap sees.
+    without it must still read what is written. Whoever changes rows of WRAPPED beside it calls `hold` before, or a rewrap and it
+    may wait for each other.
     """
-    # Beside anybody but who holds that row: keystore.hold.
-    tx.execute(select(feed.c.id).with_for_update(read=True, key_share=True)).scalar()
+    hold(tx)
     return master.wrap(kind, name, secret, version=_in_force(tx, master) or master.newest)
+
+
+def hold(tx: Tx) -> None:
+    """Let nobody rewrap until the commit, beside others who hold."""
+    _lock(tx, func.pg_advisory_xact_lock_shared)
 
 
 def rewrap(tx: Tx, master: MasterKeys, limit: int) -> int:
     """Wrap up to `limit` secrets anew that lie under an older master key than the newest; answers how many.
 
-    The caller holds the feed's row, so that at 0 nothing is under way that lies under an older one.
+    At 0 nothing is under way that lies under an older one: it waits for all who `hold`.
     """
+    _lock(tx, func.pg_advisory_xact_lock)
     _in_force(tx, master)
     done = 0
     for row in WRAPPED:
@@ -65,7 +72,6 @@ def rewrap(tx: Tx, master: MasterKeys, limit: int) -> int:
             swapped = update(row.table).where(same, row.column == old).values({row.column: new})
             done += tx.execute(swapped).rowcount
     if done:
-        tx.destroyed = True  # what lay under the older one
         audit.record(tx, "keys.rewrapped", detail=f"{done} under master key version {master.newest}")
     return done
 
@@ -102,6 +108,12 @@ def try_each(tx: Tx, master: MasterKeys) -> None:
 def versions(tx: Tx) -> set[int]:
     """The versions of the master key that secrets lie under."""
     return {int.from_bytes(version) for row in WRAPPED for version in _versions(tx, row)}
+
+
+def _lock(tx: Tx, lock: Any) -> None:
+    # Not on a row: whoever waits for a lock of a row alone is passed over by those who share it, for as long as more of them come.
+    if tx.connection.dialect.name == "postgresql":  # on SQLite one writes at a time
+        tx.execute(select(lock(_LOCK)))
 
 
 def _in_force(tx: Tx, master: MasterKeys) -> int | None:

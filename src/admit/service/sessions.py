@@ -200,11 +200,6 @@ _SWAP: Final = Prepared(
 _SEEN = update(sessions).where(
     sessions.c.id == bindparam("session"), sessions.c.hash == bindparam("old"), sessions.c.seen.is_(False)
 )
-_RETRIED = update(sessions).where(
-    sessions.c.id == bindparam("session"),
-    sessions.c.hash == bindparam("current"),
-    sessions.c.used_at == sessions.c.rotated_at,  # as the rotation left it
-)
 _EXTEND: Final = Prepared(
     update(sessions)
     .where(sessions.c.id == bindparam("session"), sessions.c.hash == bindparam("old"), sessions.c.ended_at.is_(None))
@@ -261,12 +256,6 @@ def swap(
 def mark_seen(tx: Tx, token: RefreshToken, now: int) -> None:
     """Note that the current token was presented: its predecessor has no excuse left beyond the grace."""
     tx.execute(_SEEN.values(seen=True, used_at=now), {"session": token.session_id, "old": token.hash})
-
-
-def mark_retried(tx: Tx, row: Row) -> bool:
-    """Note that the answer of the last rotation was asked for again. False where it had been before."""
-    values = {"session": row.id, "current": row.hash}
-    return tx.execute(_RETRIED.values(used_at=tx.now), values).rowcount == 1
 
 
 def extend(tx: Tx, token: RefreshToken, now: int, idle_until: int) -> bool:

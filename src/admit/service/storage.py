@@ -135,6 +135,8 @@ class Storage:
         self._home = os.getpid()
         self.around: Callable[[str], AbstractContextManager[None]] | None = None
         """Whoever measures: entered around each transaction, told "read" or "write"."""
+        self.owed = False
+        """Whether what was destroyed may still be in SQLite's journal."""
         self.failures: Counter[str] = Counter()
         """What went wrong in this process, by its kind: busy, pool, away, error; and retried, which nobody noticed."""
 
@@ -174,12 +176,13 @@ class Storage:
             notify(self._process().engine)
 
     def forget(self) -> None:
-        """Let what was destroyed be gone from SQLite's journal, too, where nobody reads in it just now."""
+        """Let what was destroyed be gone from SQLite's journal, too; where somebody reads in it, it is `owed`."""
         if self.sqlite:
+            self.owed = True
             with suppress(SQLAlchemyError), self._process().engine.connect() as connection:
                 connection.detach()  # it waits for readers less long than others wait: writers wait for it
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {_FORGETTING}")
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                self.owed = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar() != 0
 
     def close(self) -> None:
         """Close this process's connections; a host's own Engine is left alone."""
@@ -222,7 +225,7 @@ class Storage:
         for _ in range(_ATTEMPTS):
             try:
                 with process.engine.connect() as connection:
-                    connection.exec_driver_sql("BEGIN")
+                    connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
                     answer = self._changed(connection, change)
                     _commit(connection)
                     return answer
@@ -316,7 +319,8 @@ def _bound(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchem
     # A process that is stopped amid a transaction must not hold the rows of the others for ever.
     connection.execute(
         f"SET lock_timeout = '{_WAIT_SECONDS}s'; SET statement_timeout = '{STATEMENT_SECONDS}s';"
-        f"SET idle_in_transaction_session_timeout = '{2 * _WAIT_SECONDS}s'"
+        f"SET idle_in_transaction_session_timeout = '{2 * _WAIT_SECONDS}s';"
+        "SET default_transaction_isolation = 'read committed'"  # each statement sees the newest commit
     )
     connection.commit()
 

@@ -91,6 +91,7 @@ class Totp:
         core, seed = self._core, clock.random_bytes(_SEED)
 
         def change(tx: Tx) -> None:
+            rewrap.hold(tx)
             _hold(tx, core, sub)
             if required(tx, sub):
                 raise InvalidRequest("the user has a second factor; remove it first")
