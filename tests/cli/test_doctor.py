@@ -40,6 +40,7 @@ from admit.service import master, revocation, rewrap
 from admit.service.facade import TokenService
 from admit.service.storage import Storage
 from admit.tokens.revocation import PAGE_ENTRIES, Page
+from tests.helpers.certificate import write_certificate
 from tests.helpers.command import environment
 from tests.helpers.command import run as run_command
 from tests.helpers.postgres import Postgres
@@ -569,6 +570,12 @@ def test_a_certificate_that_clients_refuse_is_found_where_it_lies_and_where_it_i
     assert "SIGHUP" in several["TLS"]
     assert (lying in found["certificate file"]) if lying else "certificate file" not in found
     assert "issuer" in found  # no client reaches it
+
+
+def test_a_certificate_whose_key_is_encrypted_is_refused_as_the_service_does(sound: Settings, tmp_path: Path) -> None:
+    files = write_certificate(tmp_path, password=b"hunter2")
+    found = failures(replace(sound, tls_cert=files["ssl_certfile"], tls_key=files["ssl_keyfile"]))
+    assert "is encrypted" in found["certificate file"]
 
 
 def test_a_certificate_that_ends_soon_is_a_warning(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from sqlalchemy import delete, func, select, text
 
-from admit.errors import InvalidGrant
-from admit.service import cleanup, schema
+from admit.errors import InvalidGrant, StorageUnavailable
+from admit.service import cleanup, follower, schema
 from admit.service.facade import TokenService
 from admit.service.policy import Policy
 from admit.service.storage import Tx
@@ -103,3 +105,24 @@ def test_a_row_that_somebody_works_on_is_left_for_the_next_step(
 
     assert service._core.write(busy) == 1
     assert service.cleanup() == 1
+
+
+def test_chores_that_fail_are_not_tried_again_at_every_look(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "_PERIOD", 0.01)
+    monkeypatch.setattr(follower, "_CHORES", 0.0)
+    own, calls, looks = opened()._core.follower, list[int](), set[float]()
+
+    def fails() -> bool:
+        monkeypatch.setattr(follower, "_CHORES", 60.0)
+        calls.append(1)
+        raise StorageUnavailable("the disk is full")
+
+    monkeypatch.setattr(own, "_chores", fails)
+    own.start()
+    ends = time.monotonic() + 20
+    while not calls or len(looks) < 10:
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+        if calls:
+            looks.add(own._tried)
+    assert len(calls) <= 2  # the first one set when the next one is due by the old setting

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from sqlalchemy import update
 
 from admit.errors import AdmitError, InvalidGrant, InvalidToken
-from admit.service import sessions
+from admit.service import schema, sessions
 from admit.service.facade import TokenService
 from admit.service.results import TokenPair
 from tests.service.conftest import PASSWORD, Opener
@@ -41,6 +42,28 @@ def test_sixteen_who_refresh_the_same_token_get_the_same_successor(two: tuple[To
         assert row.generation == generation
         token = successors.pop()
         _age(two[0], session_id)
+
+
+def test_sixteen_who_retry_at_once_are_audited_once(two: tuple[TokenService, TokenService]) -> None:
+    first = two[0].login("alice", PASSWORD)
+    two[0].refresh(first.refresh_token)
+    sub = _alice(two[0])
+    two[0]._core.write(
+        lambda tx: tx.execute(
+            update(schema.sessions).values(  # before its grace, and within the retry window
+                rotated_at=schema.sessions.c.rotated_at - 30_000, used_at=schema.sessions.c.rotated_at - 30_000
+            )
+        )
+    )
+    start = Barrier(16)
+
+    def one(index: int) -> None:
+        start.wait()
+        two[index % 2].refresh(first.refresh_token)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(one, range(16)))
+    assert [event.event for event in two[0].audit(sub=sub)].count("session.retry") == 1
 
 
 @pytest.mark.parametrize("cut", ["logout_everywhere", "disable", "set_password"])

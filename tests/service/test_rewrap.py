@@ -13,10 +13,10 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import LargeBinary, create_engine, func, insert, make_url, text, update
+from sqlalchemy import LargeBinary, create_engine, func, insert, make_url, select, text, update
 
 from admit import peek
-from admit.errors import ConfigurationError, KeysUnavailable
+from admit.errors import ConfigurationError, KeysUnavailable, StorageUnavailable
 from admit.keyring.wrapping import WrongMasterKey
 from admit.service import master, rewrap, schema, storage
 from admit.service.facade import TokenService
@@ -181,6 +181,35 @@ def test_where_somebody_read_in_the_journal_it_is_emptied_later(opened: Opener, 
     assert private in _everything(url)
     both._chores()
     assert private not in _everything(url)
+    [private] = _wrapped(url, "SELECT private FROM admit_keys WHERE use = 'access' AND state = 'active'")
+    with _reading(url):
+        command = opened(master_key=BOTH)
+        command.keys.rotate(force=True)
+        command.close()  # it ends before the reader does
+    both._core.follower.look()
+    both._chores()
+    assert private not in _everything(url)
+
+
+def test_a_rewrap_that_is_cut_short_empties_the_journal_all_the_same(
+    opened: Opener, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, both = opened(master_key=MASTER), opened(master_key=BOTH)
+    running.start()
+    monkeypatch.setattr("admit.service.keys._REWRAPPED", 5)
+    write, calls = both._storage.write, []
+
+    def once(*args: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 1:
+            raise StorageUnavailable("the database is away")
+        return write(*args, **options)
+
+    monkeypatch.setattr(both._storage, "write", once)
+    with pytest.raises(StorageUnavailable):
+        both.keys.rewrap()
+    assert _versions(url) == {1, 2}
+    assert not Path(url.removeprefix("sqlite:///") + "-wal").read_bytes()
 
 
 @contextmanager
@@ -292,6 +321,26 @@ def test_a_rewrap_and_whoever_writes_secrets_never_wait_for_each_other(
         pool.submit(changes[what]).result()
         assert rewrapping.result() == 8
     assert both._storage.failures == {}  # no deadlock that one of them had to give way in
+
+
+def test_a_lone_statement_that_lost_to_another_one_runs_again_under_a_hosts_stricter_isolation(
+    postgres: Postgres,
+) -> None:
+    url = postgres.database()
+    host = create_engine(url, connect_args={"options": "-c default_transaction_isolation=serializable"})
+    with closing(TokenService(url, issuer="https://a.example", audience="b", master_key=MASTER)), host.connect() as one:
+        one.execute(update(schema.feed).values(longest_life=1))
+        with closing(Storage(host)) as held, ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(
+                held.write, lambda tx: tx.execute(update(schema.feed).values(longest_life=2)), single=True
+            )
+            while not held.read(lambda tx: tx.execute(_WAITS).scalar()) and not writing.done():
+                time.sleep(0.02)
+            one.commit()
+            writing.result()
+            assert held.failures == {"retried": 1}
+            assert held.read(lambda tx: tx.execute(select(schema.feed.c.longest_life)).scalar()) == 2
+    host.dispose()
 
 
 def test_a_transaction_sees_the_newest_commit_whatever_the_databases_default(postgres: Postgres) -> None:

@@ -183,7 +183,7 @@ def run(settings: Settings, announce: Callable[[str, str], None]) -> None:
             return
         # Folder, master key, tables and first keys are made once, and what is wrong is said, before there are workers.
         open_service(settings, issuer).close()
-        _tls(settings)
+        tls_context(settings)
         with TemporaryDirectory(prefix="admit-") as folder:
             _supervise(settings, issuer, listener, Path(folder), lambda: announce(issuer, url))
 
@@ -240,7 +240,7 @@ def _serve(
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
         config.load()
-        config.ssl = _tls(settings)
+        config.ssl = tls_context(settings)
         parent = parent_process() if siblings is not None else None
         with _quiet_signals():
             Server(
@@ -257,7 +257,7 @@ def _serve(
         traces.flush()
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
     """What connections shake hands with; None without TLS. Raises CannotServe for a certificate that cannot be served."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
@@ -280,7 +280,7 @@ def _renew(settings: Settings, config: uvicorn.Config) -> None:
         log.warning("SIGHUP: nothing was read anew; a single process takes other settings when it is restarted")
         return
     try:  # not into the one in use, where OpenSSL would keep the certificate of another type of key
-        config.ssl = _tls(settings)
+        config.ssl = tls_context(settings)
     except CannotServe as error:
         log.error("SIGHUP: the old certificate stays: %s", error)
     else:

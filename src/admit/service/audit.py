@@ -31,9 +31,9 @@ def record(
     tx.events.append(AuditEvent(id=number, at=tx.now / 1000, event=event, **values))
 
 
-def told(tx: Tx, event: str, sub: str, session_id: str, since: int) -> bool:
-    """Whether there is a line of that event for a session of the subject, no older than `since` (milliseconds)."""
-    own = (audit.c.sub == sub, audit.c.session_id == session_id, audit.c.event == event, audit.c.at >= since)
+def told(tx: Tx, event: str, sub: str, session_id: str) -> bool:
+    """Whether there is a line of that event for a session of the subject."""
+    own = (audit.c.sub == sub, audit.c.session_id == session_id, audit.c.event == event)
     return tx.execute(select(audit.c.id).where(*own).order_by(audit.c.id.desc()).limit(1)).scalar() is not None
 
 

@@ -210,7 +210,9 @@ class Follower:
             try:
                 self.look()
                 if monotonic() > due:
-                    due = monotonic() + min(_SOON if self._chores() else _CHORES, self._reload)
+                    due = monotonic() + min(_CHORES, self._reload)
+                    if self._chores():
+                        due = monotonic() + min(_SOON, self._reload)
             except AdmitError:
                 continue  # the age of what is held says it: callers look for themselves, and get this error
         notices.close()
@@ -237,6 +239,7 @@ class Follower:
     def _read(self, tx: Tx, before: View | None) -> View:
         head = revocation.head(tx)
         if before is None or head.keys_version != before.head.keys_version or monotonic() >= before.turns:
+            self._storage.owed = True  # whoever destroyed keys may have ended before their journal was free
             access = ring.read(tx, self._master, keystore.ACCESS)
             feed = ring.read(tx, self._master, keystore.FEED)
             secrets = token_secrets.read(tx, self._master, self._policy)

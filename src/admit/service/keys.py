@@ -97,9 +97,11 @@ class Keys:
         Nobody is logged out: only the wrapping changes. Cut short, it goes on where it stopped when called again.
         """
         core, count = self._core, 0
-        while rows := core.write(lambda tx: rewrap.rewrap(tx, core.master, _REWRAPPED)):
-            count += rows
-        core.storage.forget()
+        try:
+            while rows := core.write(lambda tx: rewrap.rewrap(tx, core.master, _REWRAPPED)):
+                count += rows
+        finally:
+            core.storage.forget()
         return count
 
     @property

@@ -12,6 +12,8 @@ from admit.service.session_policy import USER, milliseconds
 from admit.service.sessions import Outcome, Presented, Row, Windows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from admit.service.assertions import ClientAssertion
     from admit.service.core import Core
     from admit.service.refresh_token import RefreshToken
@@ -55,7 +57,7 @@ def refresh(
             _reused(core, row, client, address)
             raise InvalidGrant("the refresh token was used before; its session is ended")
         if outcome is Outcome.AHEAD:
-            _record_once(core, "session.ahead", row, address, since=0)
+            _record_once(core, "session.ahead", row, address, _never_ahead)
             raise InvalidGrant("the refresh token is newer than the database")
         pair = _exchange(core, outcome, old, row, client, now, scope, audience, windows, address)
         if pair is not None:
@@ -120,7 +122,7 @@ def _exchange(
     else:
         text = refresh_token.unseal(row.successor or b"", old, secrets.seals.values(), client.id)
         if outcome is Outcome.RETRY:
-            _record_once(core, "session.retry", row, address, since=row.rotated_at)
+            _record_once(core, "session.retry", row, address, sessions.mark_retried)
     return TokenPair(
         access_token=token,
         expires_in=lifetime,
@@ -141,12 +143,17 @@ def _reused(core: Core, row: Row, client: Client, address: str) -> None:
     core.write(change)
 
 
-def _record_once(core: Core, event: str, row: Row, address: str, *, since: int) -> None:
+def _record_once(core: Core, event: str, row: Row, address: str, first: Callable[[Tx, Row], bool]) -> None:
     """Whoever sends a token again and again does not fill the trail."""
 
     def change(tx: Tx) -> None:
-        if not audit.told(tx, event, row.user_id, row.id, since):
+        if first(tx, row):
             told = {"sub": row.user_id, "client_id": row.client_id, "session_id": row.id}
             audit.record(tx, event, address=note(address), **told)
 
     core.write(change)
+
+
+def _never_ahead(tx: Tx, row: Row) -> bool:
+    sessions.hold(tx, row.id)  # or all who come at once would be the first
+    return not audit.told(tx, "session.ahead", row.user_id, row.id)

@@ -200,6 +200,11 @@ _SWAP: Final = Prepared(
 _SEEN = update(sessions).where(
     sessions.c.id == bindparam("session"), sessions.c.hash == bindparam("old"), sessions.c.seen.is_(False)
 )
+_RETRIED = update(sessions).where(
+    sessions.c.id == bindparam("session"),
+    sessions.c.hash == bindparam("current"),
+    sessions.c.used_at == sessions.c.rotated_at,  # as the rotation left it
+)
 _EXTEND: Final = Prepared(
     update(sessions)
     .where(sessions.c.id == bindparam("session"), sessions.c.hash == bindparam("old"), sessions.c.ended_at.is_(None))
@@ -256,6 +261,19 @@ def swap(
 def mark_seen(tx: Tx, token: RefreshToken, now: int) -> None:
     """Note that the current token was presented: its predecessor has no excuse left beyond the grace."""
     tx.execute(_SEEN.values(seen=True, used_at=now), {"session": token.session_id, "old": token.hash})
+
+
+def mark_retried(tx: Tx, row: Row) -> bool:
+    """Note that the answer of the last rotation was asked for again. False where it had been before, and is told already."""
+    if tx.execute(_RETRIED.values(used_at=tx.now), {"session": row.id, "current": row.hash}).rowcount == 1:
+        return True
+    found = find(tx, row.id)
+    return found is not None and found.hash != row.hash  # it rotated again meanwhile, and nobody can tell
+
+
+def hold(tx: Tx, session_id: str) -> None:
+    """Let nobody else change the session until the commit."""
+    tx.execute(select(sessions.c.id).where(sessions.c.id == session_id).with_for_update()).scalar()
 
 
 def extend(tx: Tx, token: RefreshToken, now: int, idle_until: int) -> bool:

@@ -159,7 +159,7 @@ class Storage:
         with self._measured("write"):
             try:
                 if single and not self.sqlite:
-                    return self._lone(change)
+                    return self._retried(lambda: self._lone(change), taken is None)
                 return self._again(lambda process: self._written(process, change, taken is None))
             except IntegrityError as error:
                 raise (taken or self._failed(error)) from None
@@ -222,23 +222,29 @@ class Storage:
     def _written(self, process: _InProcess, change: Callable[[Tx], T], again: bool) -> tuple[T, Tx]:
         if process.writer is not None:
             return process.writer.run(lambda connection: self._changed(connection, change), _ANSWER_SECONDS)
+        return self._retried(lambda: self._begun(process, change), again)
+
+    def _begun(self, process: _InProcess, change: Callable[[Tx], T]) -> tuple[T, Tx]:
+        with process.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
+            answer = self._changed(connection, change)
+            _commit(connection)
+            return answer
+
+    def _lone(self, change: Callable[[Tx], T]) -> tuple[T, Tx]:
+        with self._process().engine.connect() as connection:
+            return self._changed(connection, change)
+
+    def _retried(self, work: Callable[[], T], again: bool) -> T:
         for _ in range(_ATTEMPTS):
             try:
-                with process.engine.connect() as connection:
-                    connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
-                    answer = self._changed(connection, change)
-                    _commit(connection)
-                    return answer
+                return work()
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _LOST or not again:
                     raise
                 self.failures["retried"] += 1
                 last = error
         raise last
-
-    def _lone(self, change: Callable[[Tx], T]) -> tuple[T, Tx]:
-        with self._process().engine.connect() as connection:
-            return self._changed(connection, change)
 
     def _changed(self, connection: Connection, change: Callable[[Tx], T]) -> tuple[T, Tx]:
         tx = Tx(connection, self._now())

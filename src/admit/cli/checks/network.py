@@ -22,6 +22,7 @@ from admit.jose.keyset import KeySet
 from admit.keyring.lifecycle import PUBLISHED
 from admit.remote.fetch import is_loopback
 from admit.server.metadata import METADATA
+from admit.server.run import CannotServe, tls_context
 from admit.server.settings import Settings
 from admit.service import revocation
 from admit.service.schema import audit, keys
@@ -44,11 +45,12 @@ def certificate_file(deployment: Deployment) -> Iterator[Finding]:
         raise Skip("the service serves no certificate of its own")
     try:
         leaf = x509.load_pem_x509_certificates(settings.tls_cert.read_bytes())[0]
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ValueError, ssl.SSLError):
-        yield failure(
-            "the certificate or its key cannot be read, or they are not a pair", "give a PEM chain and its private key"
-        )
+        tls_context(settings)
+    except CannotServe as error:
+        yield failure(str(error), "give a PEM chain and its private key, in the clear")
+        return
+    except (OSError, ValueError):
+        yield failure("the certificate cannot be read", "give a PEM chain and its private key")
         return
     if settings.tls_key.stat().st_mode & 0o077:
         yield failure(
