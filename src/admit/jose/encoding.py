@@ -84,9 +84,8 @@ _Scalar = str | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float 
 _decode_flat: Final[Callable[[bytes], dict[str, Any]]] = msgspec.json.Decoder(dict[str, _Scalar | list[_Scalar]]).decode
 _decode: Final[Callable[[bytes], object]] = msgspec.json.Decoder().decode
 _encode: Final[Callable[[object], bytes]] = msgspec.json.Encoder().encode
-_STRING: Final = re.compile(
-    rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL
-)  # an unterminated one to its end: no start is tried twice
+# One without an end goes to the end of all: no start is tried twice.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SHORT: Final = 512  # bytes that hold no hundred numbers
 _FEW: Final = 64  # commas
 # Such a number takes 20 us, a thousand times one of its length without: 64 kB of them before any signature would stop a service.
