@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 SECONDS = 30
 SHELLS = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], 'eval "$(jwt completion bash)"'),

@@ -45,6 +45,8 @@ from tests.helpers.command import environment
 from tests.helpers.command import run as run_command
 from tests.helpers.postgres import Postgres
 
+pytestmark = pytest.mark.once
+
 ADMIT = [sys.executable, "-m", "admit.cli"]
 
 

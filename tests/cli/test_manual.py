@@ -18,6 +18,8 @@ from admit.cli.manual import PAGES, pages
 from admit.cli.roff import escaped, plain
 from tests.helpers.console import Block, run_console, shell_in
 
+pytestmark = pytest.mark.once
+
 BIN = Path(sys.executable).parent
 WRITTEN = {path.name: path.read_text(encoding="utf-8") for path in PAGES.iterdir()}
 

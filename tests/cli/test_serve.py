@@ -138,6 +138,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_unsafe_or_wrong_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
     flags, code, reason = REFUSED[name]

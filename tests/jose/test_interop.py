@@ -26,6 +26,8 @@ from admit.errors import InvalidToken
 from admit.jose import jws
 from tests.helpers.forge import ALL, AUDIENCE, ISSUER, NOW, b64, key
 
+pytestmark = pytest.mark.once
+
 PEERS = {
     "PyJWT": set(pyjwt.algorithms.get_default_algorithms()),
     "joserfc": set(joserfc.jws.JWSRegistry.algorithms),

@@ -49,8 +49,8 @@ def listeners(service: TokenService) -> int:
 
 def until_listening(service: TokenService, count: int) -> None:
     ends = time.monotonic() + 20
-    while listeners(service) < count:
-        assert time.monotonic() < ends, "nobody listens"
+    while listeners(service) != count:
+        assert time.monotonic() < ends, f"not {count} listen"
         time.sleep(0.01)
 
 
@@ -76,6 +76,24 @@ def test_a_lost_listener_costs_nothing_but_the_period_and_comes_back(two: Any, m
         hears(one, other)
     until_listening(one, 2)
     hears(one, other)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_of_what_nobody_expected_closes_its_connection(
+    two: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two()
+    for service in (one, other):
+        service.start()
+    until_listening(one, 2)
+
+    def broken(query: object) -> None:
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr(other._core.storage, "read", broken)
+    other._core.follower._thread.join(20)
+    assert not other._core.follower.follows()  # callers look for themselves, and readiness says so
+    until_listening(one, 1)
 
 
 def test_a_notice_is_sent_after_the_commit_and_never_for_what_was_rolled_back(

@@ -19,6 +19,8 @@ from admit.service.throttle import Count, Counts, Rule
 from admit.service.turns import Lane
 from tests.service.conftest import PASSWORD, MovableClock, Opener, cheap
 
+pytestmark = pytest.mark.once
+
 HERE, THERE = "192.0.2.1", "198.51.100.7"
 FEW = LoginPolicy(failures_per_user=3, failures_per_address=6, failures_everywhere=5)
 RULES = throttle.rules(FEW)

@@ -20,6 +20,8 @@ from admit.service.facade import TokenService
 from tests.helpers.load import PASSWORD, POLICY
 from tests.helpers.postgres import Postgres, missing
 
+pytestmark = pytest.mark.once
+
 LOAD = Path(__file__).parent.parent / "helpers" / "load.py"
 SESSIONS = 4
 SOME = 12  # logouts that are looked at again after a round; at the end it is all of them

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import closing
 from math import inf
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -205,17 +206,16 @@ class Follower:
 
     def _follow(self, ended: Event) -> None:
         due = monotonic() + min(_CHORES, self._reload)
-        notices = self._storage.notices()
-        while not notices.wait(ended, _PERIOD):
-            try:
-                self.look()
-                if monotonic() > due:
-                    due = monotonic() + min(_CHORES, self._reload)
-                    if self._chores():
-                        due = monotonic() + min(_SOON, self._reload)
-            except AdmitError:
-                continue  # the age of what is held says it: callers look for themselves, and get this error
-        notices.close()
+        with closing(self._storage.notices()) as notices:
+            while not notices.wait(ended, _PERIOD):
+                try:
+                    self.look()
+                    if monotonic() > due:
+                        due = monotonic() + min(_CHORES, self._reload)
+                        if self._chores():
+                            due = monotonic() + min(_SOON, self._reload)
+                except AdmitError:
+                    continue  # the age of what is held says it: callers look for themselves, and get this error
 
     def _say(self, problem: str) -> None:
         if problem != self._told:
