@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args, overload
 
 import anyio.to_thread
@@ -17,6 +16,7 @@ from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
 from admit.remote.introspection import Introspection
 from admit.remote.jwks import ALGORITHMS, STALE_IF_ERROR, JWKSClient
 from admit.remote.metadata import fetch_metadata
+from admit.remote.process_lock import ProcessLock
 from admit.remote.revocations import LIMIT, OnStale, RevocationFeed
 from admit.tokens import rules
 from admit.tokens.arguments import Unchecked, duration, must_be_a_clock
@@ -94,7 +94,7 @@ class RemoteIssuer:
         if self._url.query or jwks_uri == "":
             raise ConfigurationError("an issuer is a URL without query and fragment (RFC 8414 2)")
         self._fixed = None if jwks_uri is None else str(checked_url(jwks_uri, self._fetcher.insecure_hosts))
-        self._clock, self._now, self._lock = clock, now, Lock()
+        self._clock, self._now, self._lock = clock, now, ProcessLock()
         self._metadata: dict[str, Any] | None = None
         self._read_at = 0.0
         self.keys = self._client(self._jwks_uri, algorithms, stale_if_error)

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from admit import clock
@@ -29,6 +28,7 @@ from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, check_algorithms
 from admit.remote.background import Background, Ticket
 from admit.remote.fetch import TIMEOUT, Answer, Fetcher, checked_url
+from admit.remote.process_lock import ProcessLock
 from admit.tokens.arguments import duration, must_be_a_clock, names
 from admit.tokens.waiting import WouldWait
 
@@ -103,7 +103,7 @@ class JWKSClient:
         self._stale, self._now = duration(stale_if_error, "stale_if_error").total_seconds(), now
         self._issuer = issuer
         self._held: _Held | None = None
-        self._lock = Lock()
+        self._lock = ProcessLock()
         self._next_look, self._changes = 0.0, 0
         self._absent: OrderedDict[str, float] = OrderedDict()
         self._look: Ticket | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from admit import clock
@@ -24,6 +23,7 @@ from admit.errors import (
 from admit.jose.encoding import must_be_bytes_allowed
 from admit.remote.background import Background
 from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
+from admit.remote.process_lock import ProcessLock
 from admit.tokens.arguments import duration, must_be_a_clock, names
 from admit.tokens.status_list import (
     MAX_LIST,
@@ -92,7 +92,7 @@ class StatusLists:
         self._keys, self._issuer, self._accept = keys, issuer, missing == "accept"
         self._max_age, self._max_bytes, self._clock, self._now = max_age.total_seconds(), max_bytes, clock, now
         self._lists: OrderedDict[str, _Followed] = OrderedDict()
-        self._lock = Lock()
+        self._lock = ProcessLock()
 
     def check(self, claims: Claims[Any], /) -> None:
         """Raise RevokedToken where the token's status is not 0, or RevocationsUnavailable where that is not known."""
