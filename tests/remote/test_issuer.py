@@ -371,3 +371,19 @@ def test_an_issuer_nobody_holds_any_more_leaves_no_thread(issuer: Any) -> None:
         runs.changed.notify_all()
     thread.join(5)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [("socks5://127.0.0.1:1", "SOCKS"), ("carrier://pigeon", "scheme"), ("http://127.0.0.1:99999", "")],
+)
+def test_a_proxy_in_the_environment_that_cannot_be_used_is_named_and_ends_no_thread(
+    monkeypatch: pytest.MonkeyPatch, issuer: Any, proxy: str, said: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    remote = RemoteIssuer("https://auth.example", revocations="none", timeout=2.0)
+    verifier = remote.verifier(audience="orders")
+    with pytest.raises(KeysUnavailable, match=f"failed: .*{said}"):
+        verifier.verify(issuer.token())
+    assert remote.keys._background.alive
+    remote.close()

@@ -133,12 +133,14 @@ class Fetcher:
         request = httpx2.Request(method, target, headers=headers, data=form)
         try:
             return asyncio.run(self._sent(request, limit, seconds))
+        except ServiceUnreachable:
+            raise
         except TimeoutError:
             problem = f"no whole answer within {seconds:g} s"
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            problem = f"{type(error).__name__}: {shown(str(error), 160)}"
         except RuntimeError:  # no new threads or futures while the interpreter ends
             problem = "the process is ending"
+        except Exception as error:  # noqa: BLE001 - a proxy in the environment is read here, and may be of any sort
+            problem = f"{type(error).__name__}: {shown(str(error), 160)}"
         raise ServiceUnreachable(f"{method} {shown(url, 200)} failed: {problem}")
 
     async def _sent(self, request: httpx2.Request, limit: int, seconds: float) -> Answer:
