@@ -171,7 +171,8 @@ def test_a_feed_is_asked_often_enough_for_its_limit(issuer: Any) -> None:
             RemoteIssuer(issuer.url, revocations="required", max_revocation_age=timedelta(seconds=seconds))
         ) as remote:
             poll(remote)
-    assert waits == ["5", "25"]
+            poll(remote)
+    assert waits == ["0", "5", "0", "25"]
 
 
 def test_after_a_long_outage_callers_are_told_when_the_next_try_is(issuer: Any, remote: RemoteIssuer) -> None:
@@ -380,6 +381,32 @@ def _ignoring_unavailable(verifier: Verifier[None], token: str) -> None:
         verifier.verify(token)
     except RevocationsUnavailable:
         return
+
+
+def test_whoever_is_behind_asks_for_what_there_is_and_waits_for_no_news(
+    issuer: Any, remote: RemoteIssuer, wall: Wall
+) -> None:
+    feed, waits = remote.revocations, list[str]()
+    assert feed is not None
+
+    def asked(answer: int = 200) -> str:
+        def noted(handler: Any) -> Any:
+            query = parse_qs(urlsplit(handler.path).query)
+            waits.append(query["wait"][0])
+            since = int(query["since"][0]) if "since" in query else None
+            return answer, {}, issuer.page(since, issuer.feed).sign(issuer.feed_key).encode()
+
+        issuer.answers[FEED] = noted
+        feed._background._once(feed._poll)
+        return waits[-1]
+
+    assert asked() == "0", "nothing is known yet"
+    assert asked() == "25"
+    assert asked(answer=503) == "25"
+    assert asked() == "0", "the issuer is back"
+    assert asked() == "25"
+    wall.ahead = 301
+    assert asked() == "0", "this machine was suspended"
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

@@ -208,11 +208,13 @@ class RevocationFeed:
         return _PACE if moved else max(_IDLE_PACE - (self._now() - begun), _PACE)
 
     def _ask(self, since: int | None) -> Page:
-        params = {"wait": f"{self._wait:g}"}
+        # Whoever is behind asks for what there is now: until the issuer has news he would refuse everybody.
+        wait = self._wait if self._fresh() and self._background.error is None else 0.0
+        params = {"wait": f"{wait:g}"}
         if since is not None:
             params |= {"since": str(since), "epoch": self._feed or ""}
         answer = self._fetcher.get(
-            self._url(), params=params, credentials=self._credentials, limit=MAX_PAGE, patience=self._wait
+            self._url(), params=params, credentials=self._credentials, limit=MAX_PAGE, patience=wait
         ).body.strip()
         try:
             try:
