@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -45,6 +45,23 @@ def test_once_somebody_has_waited_in_vain_nobody_waits_for_that_run_any_more(han
     assert hanging.runs == 1
     hanging.go_on.set()
     background.close()
+
+
+def test_whoever_waits_is_let_go_where_it_is_closed(hanging: Hanging) -> None:
+    background, said = Background(hanging.work, "test"), list[str]()
+
+    def wait() -> None:
+        with pytest.raises(Unavailable) as caught:
+            background.run(600, lambda: False)
+        said.append(str(caught.value))
+
+    waiting = Thread(target=wait, daemon=True)
+    waiting.start()
+    while not hanging.runs:
+        time.sleep(0.005)
+    background.close()
+    waiting.join(15)
+    assert said == ["this client was closed"], "though the work still hangs"
 
 
 def test_a_caller_that_may_not_wait_is_told_so_and_the_run_begins_all_the_same(hanging: Hanging) -> None:

@@ -388,3 +388,29 @@ def test_a_proxy_in_the_environment_that_cannot_be_used_is_named_and_ends_no_thr
         verifier.verify(issuer.token())
     assert remote.keys._background.alive
     remote.close()
+
+
+def test_where_entering_is_cancelled_while_the_issuer_hangs_no_thread_waits_any_longer(issuer: Any) -> None:
+    go_on = threading.Event()
+    issuer.answers[METADATA] = lambda _: go_on.wait(60) and None
+    remote = RemoteIssuer(issuer.url, revocations="required", timeout=60.0)
+
+    async def enter() -> None:
+        async with remote:
+            raise AssertionError("it cannot be entered")
+
+    async def main() -> None:
+        entering = asyncio.create_task(enter())
+        while not issuer.asked[METADATA]:
+            await asyncio.sleep(0.005)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+
+    before = set(threading.enumerate())
+    asyncio.run(main())
+    workers = [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
+    for worker in workers:
+        worker.join(20)
+    assert not any(worker.is_alive() for worker in workers)
+    go_on.set()

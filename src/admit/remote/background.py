@@ -94,9 +94,14 @@ class Background:
             if runs.finished < number:
                 if not may_wait.get():
                     raise WouldWait("a fetch is under way, and the caller may not wait for it")
-                if runs.given_up >= number or not runs.changed.wait_for(lambda: runs.finished >= number, timeout):
+                over = runs.given_up < number and runs.changed.wait_for(
+                    lambda: runs.finished >= number or self._closed, timeout
+                )
+                if not over:
                     runs.given_up = max(runs.given_up, number)
                     raise Unavailable(f"no answer within {timeout:g} s")
+                if runs.finished < number:
+                    raise Unavailable("this client was closed")
             self.settled()
 
     def settled(self) -> None:
@@ -116,7 +121,7 @@ class Background:
         self.join(ticket, timeout)
 
     def close(self) -> None:
-        """Let the thread end after the run under way."""
+        """Let the thread end after the run under way, for which nobody waits any more."""
         self._closed = True
         runs = self._here()
         with runs.changed:

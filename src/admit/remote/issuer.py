@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args, overload
 
+import anyio
 import anyio.to_thread
 
 from admit import clock as clocks
@@ -187,7 +188,7 @@ class RemoteIssuer:
 
     async def start(self) -> None:
         """`warm`, off the event loop."""
-        await anyio.to_thread.run_sync(self.warm)
+        await anyio.to_thread.run_sync(self.warm, abandon_on_cancel=True)
 
     def close(self) -> None:
         """End the background threads."""
@@ -196,7 +197,11 @@ class RemoteIssuer:
             self.revocations.close()
 
     async def __aenter__(self) -> RemoteIssuer:
-        await self.start()
+        try:
+            await self.start()
+        except anyio.get_cancelled_exc_class():
+            self.close()  # or its thread would hold up the end of the program, for as long as the issuer hangs
+            raise
         return self
 
     async def __aexit__(
