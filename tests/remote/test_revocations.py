@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -198,6 +199,34 @@ def test_only_its_owner_can_decide_that_an_old_feed_is_accepted(issuer: Any, tic
     issuer.answers[FEED] = lambda _: (503, {}, b"")
     ticker.now += 10_000
     verifier.verify(issuer.token())
+    remote.close()
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [{"on_stale": "accept"}, {"on_stale": "introspect", "client_id": "orders", "client_secret": "secret"}],
+    ids=["accept", "introspect"],
+)
+def test_where_there_is_another_way_nobody_waits_for_a_feed_that_failed_and_then_hangs(
+    issuer: Any, ticker: Any, otherwise: dict[str, Any]
+) -> None:
+    remote = RemoteIssuer(issuer.url, revocations="required", now=ticker, **otherwise)
+    verifier, feed, go_on = remote.verifier(audience="orders"), remote.revocations, threading.Event()
+    assert feed is not None
+    remote.keys.current()
+    poll(remote)
+    issuer.answers[FEED] = lambda _: (503, {}, b"")
+    feed._background._once(feed._poll)
+    issuer.answers[FEED] = lambda _: go_on.wait(60) and None
+    issuer.answers["/introspect"] = lambda _: document({"active": True})
+    ticker.now += 310
+    asked = issuer.asked[FEED]
+    feed._background.begin()
+    until(lambda: issuer.asked[FEED] > asked)
+    for _ in range(3):
+        assert verifier.verify(issuer.token()).sub == "alice"
+    assert feed._background._runs[os.getpid()].given_up == 0, "nobody waited in vain"
+    go_on.set()
     remote.close()
 
 

@@ -127,7 +127,7 @@ class RevocationFeed:
         """Wait for a first page, after `close` once more. Raises RevocationsUnavailable."""
         self._keys.open()
         self._background.open()
-        self._catch_up(_START_PATIENCE)
+        self._catch_up(_START_PATIENCE, starts=True)
 
     def close(self) -> None:
         """End the background thread; what is known ages from now on."""
@@ -154,10 +154,12 @@ class RevocationFeed:
             now = self._clock()
             self._set.believe(now, now + min(left, _LOOK))
 
-    def _catch_up(self, patience: float) -> None:
+    def _catch_up(self, patience: float, *, starts: bool = False) -> None:
         try:
             self._background.wake(at_once=False)  # after a fork no thread follows the feed any more
             self._pid = os.getpid()
+            if not starts and (self._introspection is not None or (self._accept and self._iat)):
+                self._background.settled()  # there is another way: nobody waits for a feed that failed before
             ends, known = self._now() + patience, -1
             while not self._fresh() and known < self._seq and self._now() < ends:
                 known = self._seq  # as long as there are more pages, and they come
