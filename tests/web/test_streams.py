@@ -29,7 +29,7 @@ from admit.tokens.revocation_set import RevocationSet
 from admit.web.bearer import Door
 from admit.web.fastapi import Bearer
 from admit.web.starlette import BearerMiddleware, claims_of
-from admit.web.streams import Watch, guard_socket
+from admit.web.streams import Socket, Watch, guard_socket
 
 KEY = Key.generate("ES256")
 OWN, EVIL = "http://localhost:1", "http://localhost:2"
@@ -65,6 +65,7 @@ VERIFIER = Verifier(
     KeySet([KEY.public()]), issuer="https://auth.example", audience="orders", revocations=FEED, clock=CLOCK
 )
 SEEN: list[str] = []
+CLOSED = threading.Event()
 """What the applications saw of the end."""
 
 
@@ -86,6 +87,18 @@ async def tick(websocket: WebSocket) -> None:
     while True:
         await websocket.send_text("tick")
         await asyncio.sleep(0.02)
+
+
+async def told(websocket: WebSocket, how: str) -> None:
+    """Look elsewhere until the client has seen the end of the token; then send or receive."""
+    await websocket.accept()
+    await websocket.send_text("busy")
+    while not CLOSED.is_set():
+        await asyncio.sleep(0.01)
+    try:
+        await (websocket.send_text("late") if how == "sends" else websocket.receive_text())
+    except WebSocketDisconnect:
+        SEEN.append(f"told while it {how}")
 
 
 async def events() -> AsyncIterator[str]:
@@ -114,6 +127,9 @@ def starlette_app() -> Any:
         SEEN.append(f"offered {websocket.scope['subprotocols']}")
         await talk(websocket, claims_of(websocket).sub)
 
+    async def late(websocket: WebSocket) -> None:
+        await told(websocket, websocket.path_params["how"])
+
     async def stream(request: Request) -> Response:
         source = {"/quiet": events, "/many": many}[request.url.path]
         return StreamingResponse(source(), media_type="text/event-stream")
@@ -125,6 +141,7 @@ def starlette_app() -> Any:
         routes=[
             WebSocketRoute("/ws", echo),
             WebSocketRoute("/tick", tick),
+            WebSocketRoute("/{how}/late", late),
             Route("/quiet", stream),
             Route("/many", stream),
             Route("/download", download),
@@ -143,6 +160,10 @@ def fastapi_app() -> Any:
     @app.websocket("/tick")
     async def ticker(websocket: WebSocket, who: Annotated[Claims[None], Security(bearer.socket)]) -> None:
         await tick(websocket)
+
+    @app.websocket("/{how}/late")
+    async def late(websocket: WebSocket, how: str, who: Annotated[Claims[None], Security(bearer.socket)]) -> None:
+        await told(websocket, how)
 
     @app.websocket("/scoped")
     async def scoped(
@@ -299,6 +320,34 @@ def test_sockets_close_when_their_tokens_expire(
         assert [closing(websocket) for websocket in sockets] == [4401] * 4
     settled(lambda: SEEN.count("disconnect 4401") == 2)
     assert "Exception" not in caplog.text  # the end of a token is no error of the application
+
+
+@pytest.mark.parametrize("how", ["sends", "receives"])
+@pytest.mark.parametrize("door", ["starlette", "fastapi"])
+def test_a_handler_sees_a_disconnect_in_whatever_it_does_after_the_end(
+    hosts: dict[str, str], door: str, how: str, later: Callable[[], None]
+) -> None:
+    SEEN.clear()
+    CLOSED.clear()
+    try:
+        with opened(hosts[door], f"/{how}/late", bearer(token())) as websocket:
+            assert websocket.recv(timeout=20) == "busy"
+            later()
+            assert closing(websocket) == 4401
+    finally:
+        CLOSED.set()
+    settled(lambda: f"told while it {how}" in SEEN)
+
+
+@pytest.mark.parametrize("gone", [OSError(), RuntimeError(), WebSocketDisconnect(1006)])
+def test_a_client_that_left_before_the_close_is_no_error(gone: Exception) -> None:
+    async def receive() -> Any:
+        raise AssertionError("nobody asked")
+
+    async def send(_: Any) -> None:
+        raise gone
+
+    assert asyncio.run(Socket(receive, send).end(ExpiredToken("over"))) is False
 
 
 def test_an_expiry_is_awaited_and_not_only_met_at_the_next_look() -> None:

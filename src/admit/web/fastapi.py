@@ -3,7 +3,7 @@
 # method.
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,8 @@ from fastapi.openapi.models import HTTPBearer, OAuth2, OAuthFlowClientCredential
 from fastapi.security import APIKeyCookie, SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from admit.errors import AdmitError, ConfigurationError
 from admit.tokens.claims import Claims
@@ -20,7 +21,7 @@ from admit.tokens.cookies import Cookies
 from admit.tokens.several import Verifiers
 from admit.tokens.verifier import Verifier
 from admit.web.bearer import Door, asked, checked_age, checked_scopes
-from admit.web.streams import RECHECK, Watch, checked_every, close_code, until_end
+from admit.web.streams import RECHECK, UNAUTHORIZED, Socket, Watch, checked_every, close_code, until_end
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -109,13 +110,7 @@ class Bearer(SecurityBase, Generic[E]):
         a token may come as the subprotocol `bearer.TOKEN`; accept another one that the page offers with it.
         """
         claims = await self._claims(websocket, security_scopes)
-
-        async def close(error: AdmitError) -> bool:
-            if websocket.application_state is not WebSocketState.DISCONNECTED:
-                await websocket.close(close_code(error), error.public)
-            return False
-
-        async with until_end(Watch(self.door, claims, self._every, asked(websocket.scope)), close):
+        async with until_end(Watch(self.door, claims, self._every, asked(websocket.scope)), _told(websocket)):
             yield claims
 
     async def while_good(
@@ -137,6 +132,31 @@ class Bearer(SecurityBase, Generic[E]):
             refusal = self.door.refuse(error, security_scopes.scopes)
             headers = {name: value for name, value in refusal.headers.items() if name != "Content-Type"}
             raise HTTPException(refusal.status, error.public, headers) from None
+
+
+def _told(websocket: WebSocket) -> Callable[[AdmitError], Awaitable[bool]]:
+    """What ends a WebSocket whose token has ended. Its handler then sees a disconnect, whether it receives or sends."""
+    socket = Socket(websocket.receive, websocket.send)
+    code = UNAUTHORIZED
+
+    async def send(message: Message) -> None:
+        try:
+            await socket.send(message)
+        except OSError as error:
+            raise WebSocketDisconnect(code, str(error)) from None
+
+    async def end(error: AdmitError) -> bool:
+        nonlocal code
+        code, before = close_code(error), websocket.application_state
+        await socket.end(error)
+        if before is WebSocketState.CONNECTED:
+            websocket.application_state = (
+                before  # or its methods raise RuntimeError, as for a handler that closed it itself
+            )
+        return False
+
+    websocket.receive, websocket.send = socket.receive, send  # type: ignore[method-assign]
+    return end
 
 
 def _signature(call: Callable[..., object], cookies: Cookies | None, scheme_name: str) -> inspect.Signature:

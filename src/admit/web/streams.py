@@ -109,7 +109,7 @@ class Socket:
         """Close it; the application lives on to see that."""
         if not self._closed:
             self._code = close_code(error)
-            with suppress(OSError, RuntimeError):  # the client may have been faster
+            with suppress(*_GONE):  # the client may have been faster
                 await self._send({"type": "websocket.close", "code": self._code, "reason": error.public})
         if self._pending is not None:
             self._pending.cancel()
