@@ -161,6 +161,9 @@ def test_times_are_judged_to_the_second_and_a_refusal_says_by_how_much() -> None
     assert read({**GOOD, "iat": NOW + 60}).iat == NOW + 60
     with pytest.raises(ImmatureToken, match="signed 61 s in the future"):
         read({**GOOD, "iat": NOW + 61})
+    assert read({**GOOD, "nbf": NOW + 60}).iat == GOOD["iat"]
+    with pytest.raises(ImmatureToken, match="valid in 61 s"):
+        read({**GOOD, "nbf": NOW + 61})
     assert read({**GOOD, "exp": NOW + 1}).exp == NOW + 1
     with pytest.raises(ExpiredToken, match="expired 5 s ago"):
         read({**GOOD, "exp": NOW - 5})
@@ -181,6 +184,8 @@ def test_what_the_draft_leaves_open_may_be_missing() -> None:
         ({"iat": NOW + 61}, ImmatureToken),
         ({"iat": "1800000000"}, InvalidClaim),
         ({"iat": True}, InvalidClaim),
+        ({"nbf": NOW + 61}, ImmatureToken),
+        ({"nbf": "1800000000"}, InvalidClaim),
         ({"exp": NOW}, ExpiredToken),
         ({"exp": 0}, ExpiredToken),
         ({"exp": "never"}, InvalidClaim),

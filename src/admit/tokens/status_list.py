@@ -116,6 +116,7 @@ class _Claims(msgspec.Struct, frozen=True):
     status_list: dict[str, Any]
     iss: str | msgspec.UnsetType = msgspec.UNSET
     exp: NumericDate | msgspec.UnsetType = msgspec.UNSET
+    nbf: NumericDate | msgspec.UnsetType = msgspec.UNSET
     ttl: Annotated[int, msgspec.Meta(gt=0)] | Annotated[float, msgspec.Meta(gt=0)] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -158,6 +159,8 @@ class StatusListToken(NamedTuple):
             raise WrongIssuer("the status list token is another issuer's")
         if not claims.iat <= now + _SKEW:
             raise ImmatureToken(f"the status list token was signed {claims.iat - now:.0f} s in the future")
+        if claims.nbf is not msgspec.UNSET and not claims.nbf <= now + _SKEW:  # RFC 7519 4.1.5
+            raise ImmatureToken(f"the status list token becomes valid in {claims.nbf - now:.0f} s (nbf)")
         if claims.exp is not msgspec.UNSET and not now < claims.exp:
             raise ExpiredToken(f"the status list token expired {now - claims.exp:.0f} s ago")
         statuses = StatusList.decode(claims.status_list, limit)
