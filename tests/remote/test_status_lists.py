@@ -308,6 +308,48 @@ def test_a_new_key_of_the_issuer_is_looked_for(issuer: Any, published: Published
         keys.close()
 
 
+class Rotated:
+    """Keys as a source has them that changes."""
+
+    def __init__(self, *keys: Key) -> None:
+        self.keys = KeySet([key.public() for key in keys])
+
+    def current(self) -> KeySet:
+        return self.keys
+
+    def missing(self, kid: str | None) -> KeySet:
+        return self.keys
+
+
+def test_a_list_ends_with_the_key_that_signed_it(issuer: Any, published: Published, opened: Opener) -> None:
+    stolen = Key.generate("ES256")
+    source = Rotated(issuer.key, stolen)
+    lists = opened(keys=source)
+    published.key, published.iat, published.ttl = stolen, 50, 3600  # by a thief, who shows what he likes for long
+    assert checked(issuer, lists)
+    published.key, published.iat, published.statuses[7] = issuer.key, 0, 1
+    source.keys = KeySet([*source.keys, Key.generate("ES256").public()])  # one more takes nothing away
+    assert checked(issuer, lists)
+    assert issuer.asked[PATH] == 1
+    source.keys = KeySet([issuer.key.public()])
+    with pytest.raises(RevokedToken):
+        checked(issuer, lists)
+
+
+def test_a_list_whose_key_is_gone_is_not_believed_though_there_is_no_other(
+    issuer: Any, published: Published, opened: Opener
+) -> None:
+    old = published.key = Key.generate("ES256", kid="1")
+    source = Rotated(issuer.key, old)
+    lists = opened(keys=source)
+    assert checked(issuer, lists)
+    del issuer.answers[PATH]
+    source.keys = Rotated(issuer.key, Key.generate("ES256", kid="1")).keys
+    for _ in range(2):
+        with pytest.raises(RevocationsUnavailable):
+            checked(issuer, lists)
+
+
 def test_lists_are_bounded_in_number(
     issuer: Any, published: Published, lists: StatusLists, monkeypatch: pytest.MonkeyPatch
 ) -> None:

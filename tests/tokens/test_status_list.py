@@ -136,7 +136,7 @@ def test_inflating_stops_at_the_limit() -> None:
 
 
 def test_a_signed_list_is_read_back() -> None:
-    token = StatusListToken(URI, NOW, LIST, NOW + 60, 30)
+    token = StatusListToken(URI, NOW, LIST, NOW + 60, 30, KEY.public())
     assert (
         StatusListToken.read(token.sign(KEY, ISSUER).encode(), KeySet([KEY.public()]), uri=URI, issuer=ISSUER, now=NOW)
         == token

@@ -39,6 +39,8 @@ from admit.tokens.waiting import WouldWait
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from admit.jose.keys import Key
+    from admit.jose.keyset import KeySet
     from admit.tokens.claims import Claims
     from admit.tokens.verifier import KeySource
 
@@ -161,11 +163,12 @@ class StatusLists:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Held:
-    """A list and its times: monotonic, but for exp, which is the issuer's and in seconds since 1970."""
+    """A list, who signed it, and its times: monotonic, but for exp, which is the issuer's and in seconds since 1970."""
 
     statuses: StatusList
+    key: Key | None
     iat: float
     exp: float
     fetched: float
@@ -173,6 +176,17 @@ class _Held:
     """When the background fetches again, ahead of `stale`, spread so that many processes do not come at once."""
     stale: float
     ends: float
+    keys: KeySet | None = None
+    """Among which the key was seen last."""
+
+    def signed_by(self, keys: KeySet) -> bool:
+        """Whether it was one of these who signed it: no list outlives a removed key, or whoever stole that could go on lying."""
+        if self.keys is keys:
+            return True
+        found = self.key is not None and keys.get(self.key.kid) == self.key
+        if found:
+            self.keys = keys
+        return found
 
 
 class _Followed:
@@ -186,19 +200,19 @@ class _Followed:
         self.background = Background(self._refresh, "admit-status-list", lists._now)
 
     def current(self) -> StatusList:
-        """The list in force, without I/O while it is fresh. Raises RevocationsUnavailable."""
-        held, now = self._held, self._lists._now()
-        if held is not None and self._stands(held, held.stale):
+        """The list in force, without I/O while it is fresh. Raises RevocationsUnavailable, KeysUnavailable."""
+        held, now, keys = self._held, self._lists._now(), self._lists._keys.current()
+        if held is not None and self._stands(held, held.stale, keys):
             if now >= held.refresh:
                 self.background.wake()  # its thread may have died with a fork
             return held.statuses
         try:
-            self.background.run(self._patience, self._fresh)
+            self.background.run(self._patience, lambda: self._fresh(keys))
         except WouldWait:
             raise
         except Unavailable as error:
             held = self._held
-            if held is not None and self._stands(held, held.ends):
+            if held is not None and self._stands(held, held.ends, self._lists._keys.current()):
                 return held.statuses
             raise RevocationsUnavailable(f"no status list that is young enough: {error}", error.retry_after) from None
         return self._found()
@@ -221,25 +235,26 @@ class _Followed:
 
     def _found(self) -> StatusList:
         held = self._held
-        if held is None or not self._stands(held, held.ends):
+        if held is None or not self._stands(held, held.ends, self._lists._keys.current()):
             raise RevocationsUnavailable("no status list that is young enough")
         return held.statuses
 
-    def _stands(self, held: _Held, until: float) -> bool:
-        return held.fetched <= self._lists._now() < until and self._lists._clock() < held.exp
+    def _stands(self, held: _Held, until: float, keys: KeySet) -> bool:
+        lists = self._lists
+        return held.fetched <= lists._now() < until and lists._clock() < held.exp and held.signed_by(keys)
 
-    def _fresh(self) -> bool:
+    def _fresh(self, keys: KeySet) -> bool:
         held = self._held
-        return held is not None and self._stands(held, held.stale)
+        return held is not None and self._stands(held, held.stale, keys)
 
     def _refresh(self) -> float:
         lists = self._lists
         begun = lists._now()
         token = lists.fetch(self._uri)
         held = self._held
-        if held is not None and token.iat < held.iat:
+        if held is not None and token.iat < held.iat and held.signed_by(keys := lists._keys.current()):
             # A host that lags a little behind another one, or an old list once more, by someone who hides a revocation.
-            if self._fresh():
+            if self._fresh(keys):
                 return _MIN_TTL
             raise ServiceUnreachable("the status list is older than one that was read before")
         ttl = min(max(token.ttl or _DEFAULT_TTL, _MIN_TTL), lists._max_age)
@@ -248,5 +263,7 @@ class _Followed:
             raise ServiceUnreachable("the status list does not say when it expires, and was signed more than a day ago")
         left = max(min(ttl, exp - lists._clock()), _MIN_TTL)
         refresh = begun + left * (0.75 + 0.15 * clock.jitter())
-        self._held = _Held(token.statuses, token.iat, exp, begun, refresh, begun + ttl, begun + lists._max_age)
+        self._held = _Held(
+            token.statuses, token.key, token.iat, exp, begun, refresh, begun + ttl, begun + lists._max_age
+        )
         return max(refresh - lists._now(), 0.0)

@@ -131,6 +131,8 @@ class StatusListToken(NamedTuple):
     statuses: StatusList
     exp: float | None = None
     ttl: float | None = None
+    key: Key | None = None
+    """The key that signed it; None where nobody has yet."""
 
     def sign(self, key: Key, issuer: str) -> str:
         """The token as a compact JWS, in the name of `issuer`."""
@@ -147,7 +149,8 @@ class StatusListToken(NamedTuple):
         issuer: its iss, where it has one (the draft does not ask for it). now: seconds since 1970. limit: bytes, inflated.
         Raises MalformedToken, WrongType, UnknownKey, BadSignature, InvalidClaim, WrongIssuer, ExpiredToken, ImmatureToken.
         """
-        payload = json_object(jws.verify(token, keys, typ=STATUS_LIST_TYP, limit=token_limit(limit)).payload)
+        signed = jws.verify(token, keys, typ=STATUS_LIST_TYP, limit=token_limit(limit))
+        payload = json_object(signed.payload)
         try:
             claims = msgspec.convert(payload, _Claims)
         except msgspec.ValidationError:
@@ -164,7 +167,7 @@ class StatusListToken(NamedTuple):
         if claims.exp is not msgspec.UNSET and not now < claims.exp:
             raise ExpiredToken(f"the status list token expired {now - claims.exp:.0f} s ago")
         statuses = StatusList.decode(claims.status_list, limit)
-        return cls(claims.sub, claims.iat, statuses, claims.exp or None, claims.ttl or None)
+        return cls(claims.sub, claims.iat, statuses, claims.exp or None, claims.ttl or None, signed.key)
 
 
 def token_limit(limit: int) -> int:
