@@ -308,6 +308,23 @@ def test_a_new_key_of_the_issuer_is_looked_for(issuer: Any, published: Published
         keys.close()
 
 
+def test_a_key_that_is_nowhere_does_not_keep_another_one_from_being_looked_for(
+    issuer: Any, published: Published, opened: Opener, ticker: Any
+) -> None:
+    keys = JWKSClient(issuer.url + "/jwks", now=ticker)
+    lists = opened(keys=keys)
+    try:
+        published.key = Key.generate("ES256")
+        with pytest.raises(RevocationsUnavailable, match="kid"):
+            checked(issuer, lists)
+        published.key = Key.generate("ES256")
+        issuer.keys.append(published.key.public())
+        ticker.now += 31
+        assert checked(issuer, lists)
+    finally:
+        keys.close()
+
+
 class Rotated:
     """Keys as a source has them that changes."""
 

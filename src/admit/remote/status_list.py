@@ -20,7 +20,9 @@ from admit.errors import (
     UnknownKey,
     shown,
 )
+from admit.jose import header as headers
 from admit.jose.encoding import must_be_bytes_allowed
+from admit.jose.jws import split
 from admit.remote.background import Background
 from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
 from admit.remote.process_lock import ProcessLock
@@ -147,13 +149,16 @@ class StatusLists:
 
     def fetch(self, uri: str) -> StatusListToken:
         """The list at `uri`, verified. Raises Unavailable."""
-        answer = self._fetcher.get(uri, limit=token_limit(self._max_bytes), accept=MEDIA_TYPE).body.strip()
+        limit = token_limit(self._max_bytes)
+        answer = self._fetcher.get(uri, limit=limit, accept=MEDIA_TYPE).body.strip()
         keys = self._keys.current()
         try:
             try:
                 return self._read(uri, answer, keys)
             except UnknownKey:
-                return self._read(uri, answer, self._keys.missing(None))
+                # By its name: one that is nowhere must not stand for all others, which are then not looked for.
+                kid = headers.parse(split(answer, limit)[1]).kid
+                return self._read(uri, answer, self._keys.missing(kid))
         except InvalidToken as error:
             raise ServiceUnreachable(f"the status list at {shown(uri, 200)} is refused: {error}") from None
 
