@@ -195,6 +195,22 @@ def test_while_fetching_fails_a_list_is_believed_until_its_end_and_no_longer(
         checked(issuer, lists)
 
 
+def test_nobody_waits_for_a_host_that_hangs_while_the_last_list_counts(
+    issuer: Any, published: Published, opened: Opener, ticker: Any
+) -> None:
+    lists = opened(timeout=1.0)
+    assert checked(issuer, lists)
+    issuer.slow(PATH, 3.0)
+    ticker.now += 61
+    assert checked(issuer, lists)  # the first waits: it may be only slow
+    ends = time.monotonic() + 5
+    while issuer.asked[PATH] < 3 and time.monotonic() < ends:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    assert checked(issuer, lists)
+    assert time.monotonic() - begun < 0.5
+
+
 def test_a_list_that_says_no_end_counts_for_a_day_from_its_signature(
     issuer: Any, published: Published, opened: Opener
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -207,9 +208,12 @@ class _Followed:
     def current(self) -> StatusList:
         """The list in force, without I/O while it is fresh. Raises RevocationsUnavailable, KeysUnavailable."""
         held, now, keys = self._held, self._lists._now(), self._lists._keys.current()
-        if held is not None and self._stands(held, held.stale, keys):
+        # While fetching fails the last list counts anyway: a host that hangs must not cost every request its time.
+        failing = self.background.error is not None
+        if held is not None and self._stands(held, held.ends if failing else held.stale, keys):
             if now >= held.refresh:
-                self.background.wake()  # its thread may have died with a fork
+                with suppress(Unavailable):
+                    self.background.wake()  # its thread may have died with a fork
             return held.statuses
         try:
             self.background.run(self._patience, lambda: self._fresh(keys))
