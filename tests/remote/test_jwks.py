@@ -290,6 +290,29 @@ def test_a_faulty_answer_gives_no_keys_at_cold_start_and_costs_none_later(issuer
     warm.close()
 
 
+def test_nobody_waits_for_an_issuer_that_hangs_while_the_old_keys_count(issuer: Any, ticker: Any) -> None:
+    client = JWKSClient(issuer.url + JWKS, now=ticker, timeout=1.0)
+    good = client.current()
+    issuer.slow(JWKS, 3.0)
+    ticker.now += issuer.max_age + 1
+    assert client.current() is good  # the first waits: it may be only slow
+    eventually(lambda: issuer.asked[JWKS] >= 3)
+    begun = time.monotonic()
+    assert client.current() is good
+    assert time.monotonic() - begun < 0.5
+    client.close()
+
+
+@pytest.mark.parametrize("seconds", [0, 590, 601])
+def test_a_closed_clients_keys_age_as_if_the_issuer_were_down(
+    issuer: Any, client: JWKSClient, ticker: Any, seconds: int
+) -> None:
+    good = client.current()
+    client.close()
+    ticker.now += seconds
+    assert client.current() is good
+
+
 def test_a_dripping_answer_is_cut_off_at_the_deadline_for_the_whole(issuer: Any) -> None:
     issuer.answers[JWKS] = drip
     begun = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -120,8 +120,11 @@ class JWKSClient:
         now = self._now()
         if held.fetched <= now < held.refresh:
             return held.keys
-        if held.fetched <= now < held.expires:
-            self._background.wake()  # its thread may have died with a fork
+        # While fetching fails the old keys count anyway: an issuer that hangs must not cost every request its time.
+        until = held.expires if self._background.error is None else held.expires + self._stale
+        if held.fetched <= now < until:
+            with suppress(Unavailable):  # it was closed: the keys only age
+                self._background.wake()  # its thread may have died with a fork
             return held.keys
         # Expired, or the clock went back: a key removed meanwhile must not verify, so fetch first; if that fails, the
         # old keys for a while.
