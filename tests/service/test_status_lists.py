@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from admit import KeySet, peek
+from admit import KeySet, clock, peek
 from admit.errors import ConfigurationError
 from admit.service import status_lists
 from admit.service.facade import TokenService
@@ -125,9 +125,23 @@ def test_a_list_is_made_once_for_all_who_ask_at_the_same_time(service: TokenServ
     pair = service.login("alice", PASSWORD)
     service.logout(pair.refresh_token)
     assert first is not None
-    assert service.status_list(0) is first
-    assert first.max_age == 6  # a tenth of the ttl, so that caches add no more than that
+    second = service.status_list(0)
+    assert second is not None
+    assert second.token == first.token
     assert first.token not in repr(first)
+
+
+def test_a_cache_keeps_a_list_no_longer_than_the_service_itself(
+    service: TokenService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, told = [1000.0], []
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    for seconds in (0, 0.5, 4, 5.9, 6):
+        now[0] = 1000.0 + seconds
+        published = service.status_list(0)
+        assert published is not None
+        told.append(published.max_age)
+    assert told == [6, 6, 2, 1, 6]  # a tenth of the ttl, and then another one
 
 
 def test_there_are_only_the_lists_that_have_places(service: TokenService, alice: str) -> None:

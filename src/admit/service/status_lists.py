@@ -6,8 +6,10 @@ session by a day, so a place is free again only when no token names it any more.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, or_, select, update
@@ -52,7 +54,8 @@ class StatusLists:
             # One caller makes the next list, and the others take the last one meanwhile.
             patience = self._shared if number in self._busy else 0.0
             if now < held[0] + patience:
-                return held[1]
+                # A cache keeps it no longer than we do, or what it adds would come on top.
+                return replace(held[1], max_age=max(ceil(held[0] - now), 0))
         self._busy.add(number)
         try:
             made = self._made(number) if self._ttl else None
@@ -77,7 +80,7 @@ class StatusLists:
         exp = iat + 2 * max(int(self._ttl), 1)  # a service that is away is believed for one more ttl
         token = StatusListToken(_uri(core, number), iat, statuses, exp, self._ttl).sign(signing, core.issuer)
         tag = b64url_encode(sha256(token.encode()).digest()[:18]).decode()
-        return PublishedStatusList(token=token, max_age=max(int(self._shared), 1), etag=f'"{tag}"')
+        return PublishedStatusList(token=token, max_age=ceil(self._shared), etag=f'"{tag}"')
 
 
 def claims(core: Core, place: int | None) -> dict[str, object]:
