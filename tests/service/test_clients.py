@@ -16,7 +16,7 @@ from admit.errors import (
 from admit.service.clients import FIRST_PARTY
 from admit.service.facade import TokenService
 from admit.service.results import NewClient
-from tests.service.conftest import PASSWORD
+from tests.service.conftest import PASSWORD, MovableClock, Opener
 
 
 @pytest.fixture
@@ -164,6 +164,20 @@ def test_introspection_shows_a_token_to_its_audience_and_to_nobody_else(service:
     service.logout(pair.refresh_token)
     gone = service.introspect(pair.access_token, client_id="client.orders-api", client_secret=_secret(orders))
     assert gone == {"active": False}
+
+
+def test_introspection_knows_what_another_process_has_just_revoked(
+    opened: Opener, service: TokenService, alice: str, clock: MovableClock
+) -> None:
+    orders = service.clients.add("orders-api", grants=[], audiences=["orders"])
+    asked = {"client_id": "client.orders-api", "client_secret": _secret(orders)}
+    other = opened(clock=clock)
+    other._core.follower.close()  # it looks no more by itself
+    for way in ("revoke", "logout"):
+        pair = service.login("alice", PASSWORD)
+        assert other.introspect(pair.access_token, **asked)["active"] is True
+        service.revoke(pair.access_token) if way == "revoke" else service.logout(pair.refresh_token)
+        assert other.introspect(pair.access_token, **asked) == {"active": False}
 
 
 def test_a_public_client_may_not_introspect(service: TokenService, alice: str) -> None:

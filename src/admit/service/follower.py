@@ -135,6 +135,11 @@ class Follower:
         if seq > self.view().head.seq and monotonic() - self._tried > _NEAR:
             self.look()
 
+    def keep_up(self, head: revocation.Head) -> None:
+        """Look unless this head, which was just read, is the one that is known. Raises StorageUnavailable."""
+        if head != self.view().head:
+            self.look()
+
     def look(self) -> None:
         """Read what is new. Raises StorageUnavailable."""
         if not may_wait.get():

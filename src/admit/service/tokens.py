@@ -109,6 +109,8 @@ def introspect(core: Core, verifier: Verifier[Any], token: str, client: Client) 
         raise InvalidClient("introspection wants a client that authenticates itself (RFC 7662 2.1)")
     if refresh_token.like(token):
         return _introspect_refresh(core, token, client)
+    # Who asks wants to know how it is now, whichever process the revocation came to (RFC 7662 4).
+    core.follower.keep_up(core.read(revocation.head))
     try:
         claims = verifier.verify(token)
     except InvalidToken:
