@@ -144,6 +144,20 @@ def test_a_cache_keeps_a_list_no_longer_than_the_service_itself(
     assert told == [6, 6, 2, 1, 6]  # a tenth of the ttl, and then another one
 
 
+def test_a_list_is_signed_anew_at_once_when_its_key_is_revoked(service: TokenService) -> None:
+    first = service.status_list(0)
+    assert first is not None
+    service.keys.rotate(force=True)
+    same = service.status_list(0)
+    assert same is not None
+    assert same.token == first.token  # its key is still published
+    service.keys.revoke(first.kid)
+    second = service.status_list(0)
+    assert second is not None
+    assert second.kid in KeySet.from_jwks(service.jwks())
+    assert peek(second.token).header["kid"] == second.kid != first.kid
+
+
 def test_there_are_only_the_lists_that_have_places(service: TokenService, alice: str) -> None:
     service.login("alice", PASSWORD)
     for number in (1, 2, 10**9):

@@ -100,6 +100,8 @@ class PublishedStatusList:
     """One signed status list, as it is answered to anybody."""
 
     token: str = field(repr=False)
+    kid: str
+    """The kid of the key that signed it."""
     max_age: int
     """Seconds that a cache may keep it."""
     etag: str

@@ -50,7 +50,8 @@ class StatusLists:
     def published(self, number: int) -> PublishedStatusList | None:
         """One signed list, made at most once in a tenth of its ttl, and in a second; None where there is no such list."""
         now, held = clock.monotonic(), self._held.get(number)
-        if held is not None:
+        # One that was signed by a key which was revoked since is good for nobody any more: its successor signs at once.
+        if held is not None and held[1].kid in self._core.follower.current():
             # One caller makes the next list, and the others take the last one meanwhile.
             patience = self._shared if number in self._busy else 0.0
             if now < held[0] + patience:
@@ -80,7 +81,7 @@ class StatusLists:
         exp = iat + 2 * max(int(self._ttl), 1)  # a service that is away is believed for one more ttl
         token = StatusListToken(_uri(core, number), iat, statuses, exp, self._ttl).sign(signing, core.issuer)
         tag = b64url_encode(sha256(token.encode()).digest()[:18]).decode()
-        return PublishedStatusList(token=token, max_age=ceil(self._shared), etag=f'"{tag}"')
+        return PublishedStatusList(token=token, kid=signing.kid, max_age=ceil(self._shared), etag=f'"{tag}"')
 
 
 def claims(core: Core, place: int | None) -> dict[str, object]:
