@@ -24,7 +24,6 @@ from admit import Claims, ConfigurationError, InvalidToken, Key, Signer, Unavail
 from admit.errors import KeysUnavailable, UnknownKey
 from admit.remote.issuer import RemoteIssuer
 from admit.web.bearer import Door, Presented, presented
-from tests.helpers.forked import forked_while_held
 from tests.remote.conftest import Issuer, document
 
 METADATA, OPENID, JWKS = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/jwks"
@@ -53,11 +52,6 @@ def test_building_one_asks_nothing_and_the_first_token_reads_metadata_and_keys(
     assert not issuer.asked
     assert verifier.verify(issuer.token(tenant="acme")).extra.tenant == "acme"
     assert issuer.asked == {METADATA: 1, JWKS: 1}
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_fork_while_another_thread_reads_the_metadata_leaves_the_child_its_own_way(remote: RemoteIssuer) -> None:
-    assert forked_while_held(remote._lock, remote.keys.refresh) == 0
 
 
 def test_whether_revocations_are_followed_has_to_be_said() -> None:

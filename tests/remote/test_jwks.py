@@ -18,7 +18,6 @@ from admit.errors import KeysUnavailable, ServiceUnreachable, UnknownKey
 from admit.remote.fetch import Fetcher
 from admit.remote.issuer import RemoteIssuer
 from admit.remote.jwks import JWKSClient, read_jwks
-from tests.helpers.forked import forked_while_held
 
 JWKS = "/jwks"
 
@@ -515,12 +514,6 @@ def test_a_fork_after_the_first_fetch_keeps_the_keys_and_fetches_again_in_the_ch
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert parent_thread
     assert issuer.asked[JWKS] == 2
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_fork_while_another_thread_looks_for_a_key_leaves_the_child_its_own_way(client: JWKSClient) -> None:
-    client.current()
-    assert forked_while_held(client._lock, lambda: client.missing("unknown")) == 0
 
 
 def test_the_thread_ends_with_the_client(issuer: Any) -> None:

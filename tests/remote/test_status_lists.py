@@ -17,7 +17,6 @@ from admit.remote.jwks import JWKSClient
 from admit.remote.status_list import StatusLists
 from admit.tokens.status_list import Reference, StatusList, StatusListToken
 from admit.tokens.waiting import WouldWait, may_wait
-from tests.helpers.forked import forked_while_held
 
 PATH = "/status/0"
 
@@ -340,14 +339,6 @@ def test_a_key_that_is_nowhere_does_not_keep_another_one_from_being_looked_for(
         assert checked(issuer, lists)
     finally:
         keys.close()
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_fork_while_another_thread_looks_for_a_list_leaves_the_child_its_own_way(
-    issuer: Any, published: Published, lists: StatusLists
-) -> None:
-    assert checked(issuer, lists)
-    assert forked_while_held(lists._lock, lambda: checked(issuer, lists)) == 0
 
 
 class Rotated:

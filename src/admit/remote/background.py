@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from math import ceil
-from threading import Condition, Lock, Thread
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakMethod
 
@@ -20,20 +20,6 @@ if TYPE_CHECKING:
 _BACKOFF: Final = (0.5, 1.0, 2.0, 4.0, 6.0)
 """Seconds after the first, second, ... failure in a row; each is spread by up to a half. Requests may be refused until the next
 try, so it is never far: one thread of a process asks, however many callers there are."""
-
-
-class ProcessLock:
-    """A lock of each process: one that another thread holds at a fork would stay locked in the child for ever."""
-
-    def __init__(self) -> None:
-        self._locks: dict[int, Lock] = {}  # by process id
-
-    def __enter__(self) -> None:
-        pid = os.getpid()
-        (self._locks.get(pid) or self._locks.setdefault(pid, Lock())).acquire()
-
-    def __exit__(self, *raised: object) -> None:
-        self._locks[os.getpid()].release()
 
 
 class _Runs:

@@ -12,7 +12,6 @@ from admit import clock as clocks
 from admit.clock import Clock, system_clock
 from admit.errors import ConfigurationError, ServiceUnreachable, Unavailable, shown
 from admit.jose.encoding import MAX_TOKEN
-from admit.remote.background import ProcessLock
 from admit.remote.credentials import Credentials
 from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
 from admit.remote.introspection import Introspection

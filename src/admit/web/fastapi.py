@@ -150,9 +150,8 @@ def _told(websocket: WebSocket) -> Callable[[AdmitError], Awaitable[bool]]:
         code, before = close_code(error), websocket.application_state
         await socket.end(error)
         if before is WebSocketState.CONNECTED:
-            websocket.application_state = (
-                before  # or its methods raise RuntimeError, as for a handler that closed it itself
-            )
+            # Or its methods raise RuntimeError, as for a handler that closed it itself.
+            websocket.application_state = before
         return False
 
     websocket.receive, websocket.send = socket.receive, send  # type: ignore[method-assign]
