@@ -31,7 +31,6 @@ class _Signed(NamedTuple):
     to: int
     text: str
     made: float = 0.0
-    epoch: str = ""
 
 
 class Feed:
@@ -131,7 +130,7 @@ class Feed:
             since = least  # so that it suits everybody: for a place of its own each would take a signature
         text = self._sign(view, since, view.head.seq, more=False)
         self._paid = max(self._paid, now) + _PERIOD
-        self._edition = _Signed(since, view.head.seq, text, now, view.head.epoch)
+        self._edition = _Signed(since, view.head.seq, text, now)
         self._heads.append((now, view.head.seq))
         return text
 
