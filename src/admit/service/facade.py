@@ -27,12 +27,10 @@ from admit.service import (
     throttle,
     tokens,
 )
-from admit.service import (
-    core as parts,
-)
 from admit.service.accounts import BuiltInUsers, Users, UserStore
 from admit.service.assertions import ClientAssertion
 from admit.service.clients import FIRST_PARTY, Clients
+from admit.service.core import Core
 from admit.service.follower import Follower
 from admit.service.keys import Keys
 from admit.service.login_policy import LoginPolicy
@@ -139,7 +137,7 @@ class TokenService:
         )
         self._hooks = [] if on_event is None else [on_event]
         hasher = passwords.Passwords(logins)
-        self._core = parts.Core(
+        self._core = Core(
             storage=storage,
             follower=follower,
             master=master,
