@@ -109,8 +109,6 @@ class JWKSClient:
         self._look: Ticket | None = None
         self._background = Background(self._refresh, "admit-jwks", now)
         self._patience = self._fetcher.timeout * 2 + 1  # two documents: the metadata and the keys
-        self.fetches = 0
-        """How many fetches were begun, for a metric."""
 
     def current(self) -> KeySet:
         """The keys in force, without I/O while they are fresh. Raises KeysUnavailable where none can be had."""
@@ -178,11 +176,6 @@ class JWKSClient:
         """Fetch now, whatever the age of the keys; joins a fetch under way. Raises KeysUnavailable."""
         return self._joined(self._begun())
 
-    @property
-    def fetched_at(self) -> float | None:
-        """When the keys were last fetched, in seconds of the monotonic clock."""
-        return None if self._held is None else self._held.fetched
-
     def close(self) -> None:
         """End the background thread; the keys age from now on as if the issuer were down."""
         self._background.close()
@@ -236,7 +229,6 @@ class JWKSClient:
         )
 
     def _refresh(self) -> float:
-        self.fetches += 1
         begun, changes = self._now(), self._changes
         url = self._url()
         answer = self._fetcher.get(url)
