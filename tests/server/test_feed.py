@@ -173,7 +173,7 @@ def test_no_thread_waits_for_a_signature_where_another_request_was_faster(tmp_pa
 
     async def play() -> None:
         calls = AsyncTokenService(service)
-        answers = Feed(service, calls)
+        answers = Feed(calls)
         signer = service._feed
         with signer._lock:  # nobody can say yet when a signature is due
             asked = asyncio.ensure_future(answers.answer(None, None))

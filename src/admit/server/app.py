@@ -108,7 +108,7 @@ def create_context(
     if cookies is not None:
         require_same_scheme(cookies, service.issuer)
     calls = AsyncTokenService(service)
-    feed = Feed(service, calls, at_most=followers, per_address=followers_per_address, readers=feed_readers)
+    feed = Feed(calls, at_most=followers, per_address=followers_per_address, readers=feed_readers)
     return Context(
         service=service,
         calls=calls,

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from admit.service.aio import AsyncTokenService
-    from admit.service.facade import TokenService
 
 READERS: Final = ("anyone", "clients")
 MAX_WAIT: Final = 25.0
@@ -33,8 +32,7 @@ class Feed:
 
     def __init__(
         self,
-        service: TokenService,
-        calls: AsyncTokenService,
+        service: AsyncTokenService,
         *,
         at_most: int = 1000,
         per_address: int = 64,
@@ -43,7 +41,7 @@ class Feed:
         if readers not in READERS:
             raise ConfigurationError(f"feed_readers is one of {', '.join(READERS)}, not {shown(readers)}")
         self.readers = readers
-        self._service, self._calls = service, calls
+        self._service = service
         self._at_most, self._per_address = at_most, per_address
         self._by_address: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -79,7 +77,7 @@ class Feed:
             with suppress(WouldWait), memory_only():  # else the thread that signs looks first
                 due = self._service.feed_due(since, epoch)
             await asyncio.sleep(max(due, least))  # here, where nobody's thread waits
-            text = await self._calls.feed_now(since, epoch)
+            text = await self._service.feed_now(since, epoch)
             if text is not None:
                 return text
             least = _AGAIN  # others were faster
