@@ -21,11 +21,11 @@ MEDIA_TYPE = "application/jwt"
 
 
 async def revocations(context: Context, request: Request) -> Response:
-    """The feed after `since`, at once where there is news, else within `wait` seconds; every answer is signed anew.
+    """The feed after `since`, at once where there is news, else within `wait` seconds.
 
-    Without since, or with the epoch of another feed, the whole list comes at once. A proxy that cached one would hide
-    what was revoked since, hence no-store; and never a 304, for only the signed iat renews freshness. Where `feed_readers` is
-    "clients", a confidential client authenticates by Basic.
+    Without since, or with the epoch of another feed, the whole list comes at once. A proxy that cached an answer
+    would hide what was revoked since, hence no-store; and never a 304, for only the signed iat renews freshness. Where
+    `feed_readers` is "clients", a confidential client authenticates by Basic.
     """
     if context.feed.readers == "clients":
         await context.calls.clients.authenticate(*basic_credentials(request))
