@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admit.keyring.lifecycle import (
-    HOLDS_PRIVATE,
-    NEXT,
     PUBLISHED,
+    TRANSITIONS,
     Action,
     KeyTimes,
     State,
@@ -29,17 +28,13 @@ def apply(keys: list[KeyTimes], step: Step, now: int) -> list[KeyTimes]:
     """What a store does with a step."""
     if step.action is Action.ADD:
         return [*keys, KeyTimes(kid=f"k{step.ordinal}", state=State.PENDING, ordinal=step.ordinal, created_at=now)]
-    result = []
-    for key in keys:
-        if key.kid == step.successor:
-            assert State.ACTIVE in NEXT[key.state]
-            key = replace(key, state=State.ACTIVE, active_at=now)
-        elif key.kid == step.kid:
-            new = State.RETIRING if step.action is Action.ROTATE else State.RETIRED
-            assert new in NEXT[key.state]
-            key = replace(key, state=new, retiring_at=now if new is State.RETIRING else key.retiring_at)
-        result.append(key)
-    return result
+    known = {key.kid: key for key in keys}
+    for old, new in TRANSITIONS[step.action]:
+        kid = step.successor if new is State.ACTIVE else step.kid
+        assert known[kid].state is old
+        since = {State.ACTIVE: {"active_at": now}, State.RETIRING: {"retiring_at": now}}.get(new, {})
+        known[kid] = replace(known[kid], state=new, **since)  # type: ignore[arg-type]
+    return [*known.values()]
 
 
 def settled(keys: list[KeyTimes], now: int) -> list[KeyTimes]:
@@ -136,12 +131,6 @@ def test_a_standby_added_in_the_very_tick_of_a_rotation_is_not_taken_for_an_old_
     assert step is not None
     keys = settled(apply(keys, step, 0), 0)
     assert wait_before_rotation(keys, 0, TIMING) == TIMING.published
-
-
-def test_no_state_is_left_but_as_drawn() -> None:
-    assert NEXT[State.REVOKED] == frozenset()
-    assert HOLDS_PRIVATE < PUBLISHED
-    assert all(State.REVOKED in following for state, following in NEXT.items() if state is not State.REVOKED)
 
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.sampled_from(["pass", "pass", "pass", "rotate"])), max_size=60))

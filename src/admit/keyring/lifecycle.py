@@ -30,15 +30,6 @@ class State(StrEnum):
     REVOKED = "revoked"
 
 
-NEXT: Final[dict[State, frozenset[State]]] = {
-    State.PENDING: frozenset((State.ACTIVE, State.RETIRED, State.REVOKED)),
-    State.ACTIVE: frozenset((State.RETIRING, State.REVOKED)),
-    State.RETIRING: frozenset((State.RETIRED, State.REVOKED)),
-    State.RETIRED: frozenset((State.REVOKED,)),
-    State.REVOKED: frozenset(),
-}
-"""Every transition there is."""
-
 PUBLISHED: Final = frozenset((State.PENDING, State.ACTIVE, State.RETIRING))
 """The states whose keys stand in the JWKS."""
 
@@ -86,6 +77,16 @@ class Action(StrEnum):
     """The standby of such an algorithm leaves the JWKS without ever having signed."""
     RETIRE = "retire"
     """A retiring key leaves the JWKS."""
+
+
+TRANSITIONS: Final[dict[Action, tuple[tuple[State, State], ...]]] = {
+    Action.ACTIVATE: ((State.PENDING, State.ACTIVE),),
+    Action.ROTATE: ((State.ACTIVE, State.RETIRING), (State.PENDING, State.ACTIVE)),
+    Action.STOP: ((State.ACTIVE, State.RETIRING),),
+    Action.WITHDRAW: ((State.PENDING, State.RETIRED),),
+    Action.RETIRE: ((State.RETIRING, State.RETIRED),),
+}
+"""The states that a step's keys leave and come into; whichever becomes active is its successor. From any a key can be revoked."""
 
 
 @dataclass(frozen=True, slots=True)

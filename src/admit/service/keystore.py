@@ -17,6 +17,8 @@ from admit import clock
 from admit.errors import InvalidRequest, KeysUnavailable
 from admit.jose.keys import Key
 from admit.keyring.lifecycle import (
+    HOLDS_PRIVATE,
+    TRANSITIONS,
     Action,
     KeyTimes,
     State,
@@ -44,6 +46,13 @@ Maker = Callable[[str], Key]
 """What makes a key for an algorithm."""
 _SETTLES: Final = 8  # steps that one emergency can need, and more
 _SETTLING: Final = frozenset((Action.ADD, Action.ACTIVATE))
+_SINCE: Final = {
+    State.ACTIVE: "active_at",
+    State.RETIRING: "retiring_at",
+    State.RETIRED: "ended_at",
+    State.REVOKED: "ended_at",
+}
+"""Which column says when a key came into a state."""
 
 
 def uses(algorithms: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -109,19 +118,9 @@ def take(tx: Tx, master: MasterKeys, use: str, alg: str, step: Step, make: Maker
     if step.action is Action.ADD:
         kid = add(tx, master, use, alg, make(alg), step.ordinal)
     else:
-        now, gone = tx.now, {"ended_at": tx.now, "private": None}
-        moves: dict[Action, list[tuple[str, State, State, dict[str, int | None]]]] = {
-            Action.ACTIVATE: [(step.successor, State.PENDING, State.ACTIVE, {"active_at": now})],
-            Action.ROTATE: [
-                (step.kid, State.ACTIVE, State.RETIRING, {"retiring_at": now, "private": None}),
-                (step.successor, State.PENDING, State.ACTIVE, {"active_at": now}),
-            ],
-            Action.STOP: [(step.kid, State.ACTIVE, State.RETIRING, {"retiring_at": now, "private": None})],
-            Action.WITHDRAW: [(step.kid, State.PENDING, State.RETIRED, gone)],
-            Action.RETIRE: [(step.kid, State.RETIRING, State.RETIRED, gone)],
-        }
-        if not all(_move(tx, *move) for move in moves[step.action]):
-            return False
+        for old, new in TRANSITIONS[step.action]:
+            if not _move(tx, step.successor if new is State.ACTIVE else step.kid, old, new):
+                return False
     changed(tx)
     audit.record(tx, f"key.{step.action}", detail=f"{use} {alg} {kid}")
     return True
@@ -186,7 +185,7 @@ def revoke(tx: Tx, master: MasterKeys, kid: str, policy: Policy, make: Maker) ->
     if row.state == State.REVOKED:
         return
     in_use = any(each.state is State.ACTIVE for each in all_times(tx, row.use)[row.alg])
-    tx.execute(update(keys).where(keys.c.kid == kid).values(state=State.REVOKED, private=None, ended_at=tx.now))
+    tx.execute(update(keys).where(keys.c.kid == kid).values(_into(State.REVOKED, tx.now)))
     if in_use:  # else it is a new algorithm's, whose next standby waits its time, or one that is given up
         settle(tx, master, row.use, row.alg, policy, make)
     changed(tx)
@@ -248,6 +247,12 @@ def changed(tx: Tx) -> None:
     tx.execute(update(feed).where(feed.c.id == 1).values(keys_version=feed.c.keys_version + 1))
 
 
-def _move(tx: Tx, kid: str, old: State, new: State, values: dict[str, int | None]) -> bool:
-    moved = update(keys).where(keys.c.kid == kid, keys.c.state == old).values(state=new, **values).returning(keys.c.kid)
-    return tx.execute(moved).scalar() is not None
+def _move(tx: Tx, kid: str, old: State, new: State) -> bool:
+    moved = update(keys).where(keys.c.kid == kid, keys.c.state == old).values(_into(new, tx.now))
+    return tx.execute(moved.returning(keys.c.kid)).scalar() is not None
+
+
+def _into(state: State, now: int) -> dict[str, object]:
+    """What the row of a key says from then on. Its private half is destroyed where it does not sign any more."""
+    values: dict[str, object] = {"state": state, _SINCE[state]: now}
+    return values if state in HOLDS_PRIVATE else {**values, "private": None}
