@@ -26,7 +26,7 @@ from admit.tokens.verifier import Verifier
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
 E = TypeVar("E")
@@ -50,9 +50,9 @@ class RemoteIssuer:
     algorithms: at most one for each key type and curve. max_revocation_age: of the feed's newest page. on_stale: what
     then: "fail_closed" raises RevocationsUnavailable, "introspect" asks the issuer for each token (RFC 7662), "accept"
     believes the old one and warns. client_id, client_secret: to ask with, and for a feed that wants them.
-    stale_if_error: how long expired keys are believed while fetching fails. timeout:
-    seconds for one whole fetch. jwks_uri: where the issuer has no metadata. clock: seconds since 1970; now: a
-    monotonic clock.
+    stale_if_error: how long expired keys are believed while fetching fails. timeout: seconds for one whole fetch.
+    jwks_uri: where the issuer has no metadata. ssl_context: for a private certificate authority. clock: seconds since
+    1970; now: a monotonic clock.
 
     Raises ConfigurationError. RFC 8414 3, OpenID Connect Discovery 1.0 4.
     """
@@ -221,7 +221,7 @@ class RemoteIssuer:
     def __repr__(self) -> str:
         return f"<RemoteIssuer {shown(self.issuer, 200)}>"
 
-    def _client(self, url: Any, algorithms: Iterable[str], stale_if_error: timedelta) -> JWKSClient:
+    def _client(self, url: Callable[[], str], algorithms: Iterable[str], stale_if_error: timedelta) -> JWKSClient:
         return JWKSClient(
             url,
             algorithms=algorithms,
