@@ -44,9 +44,8 @@ _WARN_AFTER: Final = 30.0
 _MAX_SKEW: Final = 60.0  # seconds by which the issuer's clock may be ahead of this one
 _PATIENCE: Final = 5.0  # seconds that a caller waits for a page
 _START_PATIENCE: Final = 60.0  # and a program that starts, for all of them while they come
-_LOOK: Final = (
-    0.02  # seconds between looks at what seldom changes: the process, and whether what it heard is young enough
-)
+_LOOK: Final = 0.02
+"""Seconds between looks at what seldom changes: the process, and whether what it heard is young enough."""
 
 log = logging.getLogger("admit.remote")
 
@@ -76,7 +75,6 @@ class RevocationFeed:
         introspection: Introspection | None = None,
         credentials: Credentials | None = None,
         on_key: Callable[[], None] | None = None,
-        wait: float = _WAIT,
         clock: Clock = system_clock,
         now: Clock = clock.monotonic,
     ) -> None:
@@ -93,7 +91,7 @@ class RevocationFeed:
         self._warned = float("-inf")
         self._issuer, self._url, self._keys, self._fetcher = issuer, url, keys, fetcher
         self._limit, self._accept = limit.total_seconds(), on_stale == "accept"
-        self._wait = min(wait, self._limit / 3)  # a page is as old as the question: so the next one comes in time
+        self._wait = min(_WAIT, self._limit / 3)  # a page is as old as the question: so the next one comes in time
         self._clock, self._now = clock, now
         self._set = RevocationSet(stale=self._look)
         self.judge = self._set.judge

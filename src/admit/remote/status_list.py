@@ -51,9 +51,8 @@ MAX_AGE: Final = timedelta(hours=1)
 MAX_LISTS: Final = 64
 """Lists held at once, each with a thread that renews it; the one not asked for the longest makes place."""
 _DEFAULT_TTL, _MIN_TTL = 300.0, 1.0  # seconds
-_UNDATED: Final = (
-    86_400.0  # seconds from its iat for which a list counts that has no exp: or it could be replayed for ever
-)
+_UNDATED: Final = 86_400.0
+"""Seconds from its iat for which a list counts that has no exp: or it could be replayed for ever."""
 _COOLDOWN: Final = 30.0  # seconds between looks that tokens beyond the end of a list cause
 
 
