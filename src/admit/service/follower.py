@@ -258,11 +258,12 @@ class Follower:
         else:
             view = View(head, before.access, before.feed, before.secrets, before.signers, before.turns)
         # Another epoch, or a number that went back (a restored database): what was known may never have been.
-        known = before is not None and before.head.epoch == head.epoch and before.head.seq <= head.seq
-        if known and before is not None:
-            view.entries, view.revoked = before.entries, before.revoked
-        if not known or before is None or before.head.seq != head.seq:
-            new = revocation.entries_after(tx, before.head.seq if known and before is not None else 0)
+        restored = before is not None and (before.head.epoch != head.epoch or before.head.seq > head.seq)
+        known = None if restored else before
+        if known is not None:
+            view.entries, view.revoked = known.entries, known.revoked
+        if known is None or known.head.seq != head.seq:
+            new = revocation.entries_after(tx, 0 if known is None else known.head.seq)
             now = self._clock()
             view.entries = [entry for entry in view.entries if entry.exp is None or entry.exp >= now] + new
             view.revoked.apply(new)
