@@ -15,6 +15,7 @@ from admit import KeySet
 from admit.service import feed, revocation
 from admit.service.facade import TokenService
 from admit.tokens.revocation import Entry, Page
+from admit.tokens.revocation_set import RevocationSet
 from tests.service.conftest import START, MovableClock, Opener
 
 
@@ -154,6 +155,28 @@ def test_pages_of_what_has_expired_are_not_kept(
     reader.read()
     assert len(reader.known) <= 31
     assert len(service._feed._chunks) * 5 <= 2 * 31 + 10
+
+
+def test_what_has_expired_is_looked_for_once_a_minute_not_at_every_look(
+    service: TokenService, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    purge, purged = RevocationSet.purge, list[float]()
+
+    def counting(cut: RevocationSet, now: float) -> None:
+        purged.append(now)
+        purge(cut, now)
+
+    monkeypatch.setattr(RevocationSet, "purge", counting)
+    follower = service._core.follower
+    cut_off(service, "a", "b")
+    clock.forward(59_999)
+    for _ in range(5):
+        follower.look()
+    assert (purged, follower.entries) == ([], 2)
+    clock.forward(3_600_000)
+    for _ in range(5):
+        follower.look()
+    assert (len(purged), follower.entries, page_of(service).entries) == (1, 0, ())
 
 
 def test_after_a_restored_backup_a_follower_misses_nothing_that_comes(opened: Opener, tmp_path: Path, url: str) -> None:

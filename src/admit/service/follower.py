@@ -35,6 +35,7 @@ _NEAR: Final = 0.02  # seconds between looks for those who know more
 _LATE: Final = 1.0  # seconds after which a caller looks for itself
 _CHORES: Final = 60.0  # seconds between steps of cleanup and key lifecycle
 _SOON: Final = 1.0  # the same, while there is more to clean up
+_PURGES: Final = 60.0  # seconds between purges
 _PATIENCE: Final = 5.0  # seconds that a caller stands behind another one's look, and that the thread has to end
 
 log = logging.getLogger("admit.service")
@@ -89,6 +90,7 @@ class Follower:
         self._issuer, self._policy, self._clock, self._chores = issuer, policy, clock, chores
         self._view: View | None = None
         self._heard = self._tried = 0.0
+        self._purged = -inf
         self._told = ""
         self._thread: Thread | None = None
         self._callbacks: list[Callable[[], None]] = []
@@ -158,7 +160,7 @@ class Follower:
                 if before is not None:  # or whoever opens the service is told
                     self._say(str(error))
                 raise
-            view.revoked.purge(self._clock())
+            self._purge(view)
             view.heard = started
             self._view, self._heard, self._told = view, started, ""
             moved = before is None or view.head[:2] != before.head[:2]
@@ -222,6 +224,14 @@ class Follower:
                 except AdmitError:
                     continue  # the age of what is held says it: callers look for themselves, and get this error
 
+    def _purge(self, view: View) -> None:
+        """Let go of what has expired. Not at every look: beside many entries it takes far longer than the rest of it."""
+        now = self._clock()
+        if not 0 <= now - self._purged < _PURGES:
+            self._purged = now
+            view.revoked.purge(now)
+            view.entries = [entry for entry in view.entries if entry.exp is None or entry.exp >= now]
+
     def _say(self, problem: str) -> None:
         if problem != self._told:
             self._told = problem
@@ -264,8 +274,7 @@ class Follower:
             view.entries, view.revoked = known.entries, known.revoked
         if known is None or known.head.seq != head.seq:
             new = revocation.entries_after(tx, 0 if known is None else known.head.seq)
-            now = self._clock()
-            view.entries = [entry for entry in view.entries if entry.exp is None or entry.exp >= now] + new
+            view.entries = [*view.entries, *new]
             view.revoked.apply(new)
             if new:  # on SQLite entries may be newer than the head just read
                 view.head = head._replace(seq=max(head.seq, new[-1].seq))
