@@ -8,29 +8,24 @@ from datetime import timedelta
 
 import pytest
 
-from admit import KeySet
 from admit.errors import RevocationsUnavailable, RevokedToken, StorageUnavailable
 from admit.service import revocation
 from admit.service.facade import TokenService
 from admit.service.policy import Policy
-from admit.tokens.revocation import Page
 from tests.service.conftest import PASSWORD, MovableClock, Opener
-
-
-def _page(service: TokenService, since: int | None = None, epoch: str | None = None) -> Page:
-    return Page.read(service.feed(since, epoch).encode(), KeySet.from_jwks(service.feed_jwks()), service.issuer)
+from tests.service.test_feed import page_of
 
 
 def test_the_feed_gives_everything_then_what_is_new_then_a_signed_nothing(service: TokenService, alice: str) -> None:
     pair = service.login("alice", PASSWORD)
-    empty = _page(service)
+    empty = page_of(service)
     assert (empty.full, empty.since, empty.to, empty.entries) == (True, 0, 0, ())
     service.logout(pair.refresh_token)
-    first = _page(service, 0, empty.feed)
+    first = page_of(service, 0, empty.feed)
     assert [entry.kind for entry in first.entries] == ["sid"]
     pair = service.login("alice", PASSWORD)
     service.logout(pair.refresh_token)
-    new = _page(service, first.to, empty.feed)
+    new = page_of(service, first.to, empty.feed)
     assert first.to < new.to
     assert [entry.seq for entry in new.entries if entry.seq > first.to] == [new.to]
     assert service.feed(new.to, empty.feed) == service.feed(new.to, empty.feed)
@@ -42,7 +37,7 @@ def test_a_follower_of_another_epoch_or_beyond_the_head_starts_anew(
 ) -> None:
     service.logout(service.login("alice", PASSWORD).refresh_token)
     own = service.feed_head()[0]
-    page = _page(service, since, own if epoch == "its own" else epoch)
+    page = page_of(service, since, own if epoch == "its own" else epoch)
     assert (page.full, page.since, len(page.entries)) == (True, 0, 1)
 
 
