@@ -21,8 +21,8 @@ from admit.remote.fetch import Fetcher
 from admit.remote.introspection import Introspection
 from admit.remote.issuer import RemoteIssuer
 from admit.tokens.waiting import WouldWait, may_wait
+from tests.helpers.waiting import until
 from tests.remote.conftest import FEED, JWKS, METADATA, document
-from tests.remote.test_revocations import until
 
 ASK = "/introspect"
 

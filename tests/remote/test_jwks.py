@@ -18,6 +18,7 @@ from admit.errors import KeysUnavailable, ServiceUnreachable, UnknownKey
 from admit.remote.fetch import Fetcher
 from admit.remote.issuer import RemoteIssuer
 from admit.remote.jwks import JWKSClient, read_jwks
+from tests.helpers.waiting import until
 
 JWKS = "/jwks"
 
@@ -27,13 +28,6 @@ def client(issuer: Any, ticker: Any) -> Iterator[JWKSClient]:
     client = JWKSClient(issuer.url + JWKS, now=ticker, timeout=2.0)
     yield client
     client.close()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.005)
 
 
 def verifier(client: JWKSClient, issuer: Any) -> Verifier[None]:
@@ -181,7 +175,7 @@ def test_keys_are_refreshed_in_the_background_ahead_of_their_expiry(
     client.current()
     ticker.now += 0.91 * 600
     client.current()
-    eventually(lambda: issuer.asked[JWKS] == 2)
+    until(lambda: issuer.asked[JWKS] == 2)
 
 
 def test_the_set_stays_the_same_object_while_its_content_does(issuer: Any, client: JWKSClient) -> None:
@@ -364,7 +358,7 @@ def test_an_unknown_kid_is_not_judged_while_it_cannot_be_looked_up(issuer: Any, 
         assert caught.value.retry_after == 1
     issuer.keys.append(Key.generate("ES256", kid="new").public())
     issuer.answers[JWKS] = works
-    eventually(lambda: client._background.error is None)  # the thread tries again by itself
+    until(lambda: client._background.error is None)  # the thread tries again by itself
     assert "new" in client.missing("new")
     with pytest.raises(UnknownKey):
         verifier(client, issuer).verify(issuer.token(Key.generate("ES256")))

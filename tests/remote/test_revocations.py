@@ -18,6 +18,7 @@ from admit import Key, KeySet, Verifier
 from admit.errors import InvalidToken, RevocationsUnavailable, RevokedToken, ServiceUnreachable, UnknownKey
 from admit.remote.issuer import RemoteIssuer
 from admit.tokens.revocation import Entry, Page
+from tests.helpers.waiting import until, until_refused
 from tests.remote.conftest import FEED, FEED_JWKS, document
 
 
@@ -48,27 +49,6 @@ def verifier(remote: RemoteIssuer) -> Verifier[None]:
     return remote.verifier(audience="orders")
 
 
-def within(seconds: float, refused: Callable[[], object]) -> None:
-    """Wait until `refused` raises RevokedToken."""
-
-    def comes() -> bool:
-        try:
-            refused()
-        except RevokedToken:
-            return True
-        return False
-
-    until(comes, seconds)
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until it is true."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it never came true"
-        time.sleep(0.005)
-
-
 def poll(remote: RemoteIssuer) -> None:
     """One poll, in this thread, as the background would."""
     assert remote.revocations is not None
@@ -87,14 +67,14 @@ def test_what_is_cut_off_is_refused_without_a_request_and_nothing_else(
     verifier.verify(token)
     issuer.cut_off(kind, "of somebody else", epoch)
     issuer.cut_off(kind, value or issuer.key.kid, epoch)
-    within(20, lambda: verifier.verify(token))
+    until_refused(lambda: verifier.verify(token))
 
 
 def test_a_token_of_another_session_stays_good(issuer: Any, verifier: Verifier[None]) -> None:
     ended, other = issuer.token(sid="s1"), issuer.token(sid="s2")
     verifier.verify(ended)
     issuer.cut_off("sid", "s1")
-    within(20, lambda: verifier.verify(ended))
+    until_refused(lambda: verifier.verify(ended))
     assert verifier.verify(other).sid == "s2"
 
 
@@ -103,7 +83,7 @@ def test_a_cached_token_is_refused_as_soon_as_any_other(issuer: Any, remote: Rem
     cached.verify(token)
     cached.verify(token)
     issuer.cut_off("jti", "j1")
-    within(20, lambda: cached.verify(token))
+    until_refused(lambda: cached.verify(token))
 
 
 def test_a_feed_that_was_never_heard_means_nothing_is_judged(issuer: Any, verifier: Verifier[None]) -> None:
@@ -360,7 +340,7 @@ def test_a_restored_issuer_begins_anew_and_what_was_cut_off_stays_so(
         verifier.verify(old)
     issuer.feed, issuer.entries, issuer.seq = "second", [], 0
     issuer.cut_off("jti", "new")
-    within(20, lambda: verifier.verify(new))
+    until_refused(lambda: verifier.verify(new))
     with pytest.raises(RevokedToken):
         verifier.verify(old)
 
@@ -383,7 +363,7 @@ def test_what_is_known_is_not_complete_before_the_last_page(issuer: Any, verifie
     issuer.answers[FEED] = answer
     with pytest.raises((RevokedToken, RevocationsUnavailable)):
         verifier.verify(token)
-    within(20, lambda: _ignoring_unavailable(verifier, token))
+    until_refused(lambda: _ignoring_unavailable(verifier, token))
 
 
 def test_a_start_waits_for_all_pages_while_they_come(issuer: Any, remote: RemoteIssuer) -> None:
@@ -449,7 +429,7 @@ def test_a_forked_child_follows_the_feed_itself(issuer: Any, verifier: Verifier[
         try:
             verifier.verify(token)
             os.write(accept, b"!")
-            within(20, lambda: verifier.verify(token))
+            until_refused(lambda: verifier.verify(token))
             status = 0
         finally:
             os._exit(status)

@@ -14,6 +14,7 @@ import pytest
 from admit.errors import RevokedToken, StorageUnavailable
 from admit.remote.issuer import RemoteIssuer
 from admit.service.facade import TokenService
+from tests.helpers.waiting import until, until_refused
 from tests.remote.conftest import FEED, FEED_JWKS, JWKS, Issuer, document
 from tests.service.conftest import PASSWORD
 
@@ -78,27 +79,6 @@ def patiently(call: Callable[[], object]) -> None:
             return
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Wait until it is true."""
-    ends = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < ends, "it never came true"
-        time.sleep(0.02)
-
-
-def refused(call: Callable[[], object]) -> None:
-    """Wait until it is refused."""
-
-    def comes() -> bool:
-        try:
-            call()
-        except RevokedToken:
-            return True
-        return False
-
-    until(comes)
-
-
 @pytest.mark.parametrize("between", [True, False], ids=["heard between", "not heard between"])
 def test_followers_miss_nothing_when_a_database_fails_over_to_an_older_copy(
     postgres: Postgres, issuer: Issuer, between: bool
@@ -113,10 +93,10 @@ def test_followers_miss_nothing_when_a_database_fails_over_to_an_older_copy(
         with RemoteIssuer(issuer.url, revocations="required", timeout=5.0) as remote:
             verifier = remote.verifier(audience="orders")
             service.logout(before.refresh_token)
-            refused(lambda: verifier.verify(before.access_token))
+            until_refused(lambda: verifier.verify(before.access_token))
             copy = older_copy(postgres, name)
             service.logout(lost.refresh_token)
-            refused(lambda: verifier.verify(lost.access_token))
+            until_refused(lambda: verifier.verify(lost.access_token))
 
             known = service.feed_head()[1]
             plain = issuer.answers[FEED]
@@ -133,7 +113,7 @@ def test_followers_miss_nothing_when_a_database_fails_over_to_an_older_copy(
 
             patiently(lambda: service.logout(after.refresh_token))
             issuer.answers[FEED] = plain
-            refused(lambda: verifier.verify(after.access_token))
+            until_refused(lambda: verifier.verify(after.access_token))
             for pair in (before, lost):  # the copy knows nothing of the second any more
                 with pytest.raises(RevokedToken):
                     verifier.verify(pair.access_token)
