@@ -106,15 +106,19 @@ def test_a_client_that_pauses_is_told_before_its_connection_is_closed(serve: Cal
 
 
 def test_a_client_that_has_gone_quiet_holds_up_no_end(serve: Callable[..., Any], data: Path) -> None:
+    def seconds_of_end(service: Any) -> float:
+        begun = time.monotonic()
+        assert service.stop() == (0, "")
+        return time.monotonic() - begun
+
     seconds = []
     for _ in range(3):
+        alone = seconds_of_end(serve(data=data))  # a busy machine takes longer for it, whoever is there
         service = serve(data=data)
         assert service.http.get(service.url + "/healthz").status_code == 200
         time.sleep(QUIET)
-        begun = time.monotonic()
-        assert service.stop() == (0, "")
-        seconds.append(time.monotonic() - begun)
-        if seconds[-1] < QUIET:
+        seconds.append(seconds_of_end(service) - alone)
+        if seconds[-1] < QUIET / 2:
             return
     raise AssertionError(seconds)
 
