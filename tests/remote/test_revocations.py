@@ -225,6 +225,19 @@ def test_a_replayed_answer_never_renews_freshness(issuer: Any, remote: RemoteIss
         remote.revocations.start()
 
 
+def test_an_answer_that_took_long_is_as_old_as_the_question(issuer: Any, remote: RemoteIssuer, ticker: Any) -> None:
+    assert remote.revocations is not None
+    plain = issuer.answers[FEED]
+
+    def late(handler: Any) -> Any:
+        ticker.now += 290
+        return plain(handler)
+
+    issuer.answers[FEED] = late
+    poll(remote)
+    assert remote.revocations._left() == 10
+
+
 def test_an_old_answer_is_not_fresh_to_one_who_has_just_started(
     issuer: Any, remote: RemoteIssuer, verifier: Verifier[None]
 ) -> None:
@@ -331,6 +344,17 @@ def test_numbers_that_go_back_or_leave_a_gap_are_refused(issuer: Any, remote: Re
     assert len(feed) == 2
 
 
+def test_what_has_expired_is_forgotten_but_for_keys(issuer: Any, remote: RemoteIssuer, wall: Wall) -> None:
+    assert remote.revocations is not None
+    for kind in ("jti", "kid"):
+        issuer.cut_off(kind, "a")
+    poll(remote)
+    assert len(remote.revocations) == 2
+    wall.ahead = 800
+    poll(remote)
+    assert len(remote.revocations) == 1
+
+
 def test_a_restored_issuer_begins_anew_and_what_was_cut_off_stays_so(
     issuer: Any, remote: RemoteIssuer, verifier: Verifier[None]
 ) -> None:
@@ -343,6 +367,24 @@ def test_a_restored_issuer_begins_anew_and_what_was_cut_off_stays_so(
     until_refused(lambda: verifier.verify(new))
     with pytest.raises(RevokedToken):
         verifier.verify(old)
+
+
+def test_a_page_of_another_feed_that_does_not_begin_it_is_asked_for_from_its_beginning(
+    issuer: Any, remote: RemoteIssuer
+) -> None:
+    assert remote.revocations is not None
+    issuer.cut_off("jti", "a")
+    poll(remote)
+    issuer.feed = "second"
+    issuer.cut_off("jti", "b")
+
+    def answer(handler: Any) -> tuple[int, dict[str, str], bytes]:
+        page = issuer.page(1 if "since=1" in handler.path else None, issuer.feed)  # whatever epoch was asked for
+        return 200, {}, page.sign(issuer.feed_key).encode()
+
+    issuer.answers[FEED] = answer
+    poll(remote)
+    assert (remote.revocations._feed, len(remote.revocations)) == ("second", 2)
 
 
 def test_what_is_known_is_not_complete_before_the_last_page(issuer: Any, verifier: Verifier[None]) -> None:
