@@ -15,7 +15,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from admit import Verifier
-from admit.errors import ConfigurationError, RevocationsUnavailable, RevokedToken
+from admit.errors import ConfigurationError, RevocationsUnavailable, RevokedToken, Unavailable
+from admit.remote import introspection
 from admit.remote.credentials import Credentials
 from admit.remote.fetch import Fetcher
 from admit.remote.introspection import Introspection
@@ -223,6 +224,33 @@ def test_the_question_itself_keeps_no_event_loop_waiting_whatever_was_found_out_
     finally:
         may_wait.reset(before)
     assert issuer.asked[ASK] == 0
+
+
+def test_answers_are_kept_up_to_a_number(issuer: Any, ticker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(introspection, "_MOST", 3)
+    asked = Introspection(lambda: issuer.url + ASK, Fetcher(), Credentials("orders", "secret"), ticker)
+    issuer.answers[ASK] = lambda _: document({"active": True})
+    for number in range(7):
+        asked.ask(f"token {number}")
+        assert len(asked._processes[os.getpid()].answers) <= 3
+
+
+def test_whoever_waits_for_a_question_that_is_broken_off_is_told_at_once(ticker: Any) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def url() -> str:
+        begun.set()
+        go_on.wait(20)
+        raise KeyboardInterrupt
+
+    asked = Introspection(url, Fetcher(), Credentials("orders", "secret"), ticker)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(asked.ask, "token")
+        assert begun.wait(20)
+        flight = asked._processes[os.getpid()].flights["token"]
+        go_on.set()
+        assert isinstance(asking.exception(), KeyboardInterrupt)
+    assert isinstance(flight.exception(0), Unavailable)
 
 
 def test_a_cached_token_is_asked_about_too(issuer: Any, ticker: Any, remote: RemoteIssuer) -> None:
