@@ -24,8 +24,10 @@ from admit.service.schema import clients
 from admit.service.session_policy import SessionPolicy, milliseconds, must_be_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
+
+    from sqlalchemy import Column
 
     from admit.service.core import Core
     from admit.service.storage import Tx
@@ -119,26 +121,14 @@ class Clients:
         must_be_duration("overlap", overlap)
         secret = _fresh_secret()
 
-        def change(tx: Tx) -> Client | None:
-            until = tx.now + milliseconds(overlap)
-            renewed = (
-                update(clients)
-                .where(clients.c.id == client_id, clients.c.secret_hash.is_not(None), clients.c.disabled_at.is_(None))
-                .values(
-                    previous_hash=clients.c.secret_hash if overlap else None,
-                    previous_until=until,
-                    secret_hash=_hash(secret),
-                )
-                .returning(clients.c.id)
-            )
-            if tx.execute(renewed).scalar() is None:
-                return None
-            audit.record(tx, "client.secret_rotated", client_id=client_id)
-            return find(tx, client_id, self._core.first_party)
+        def values(tx: Tx) -> dict[str, Any]:
+            return {
+                "previous_hash": clients.c.secret_hash if overlap else None,
+                "previous_until": tx.now + milliseconds(overlap),
+                "secret_hash": _hash(secret),
+            }
 
-        client = self._core.write(change)
-        if client is None:
-            raise InvalidRequest("there is no such client, it is disabled, or it has no secret")
+        client = self._renewed(client_id, clients.c.secret_hash, values, "client.secret_rotated", "secret")
         return NewClient(client=client, secret=secret)
 
     def set_keys(self, client_id: str, jwks: Mapping[str, Any] | str | bytes) -> Client:
@@ -147,23 +137,7 @@ class Clients:
         Raises InvalidRequest for keys that cannot be used, and for a client without keys.
         """
         text = assertions.read_keys(jwks)
-
-        def change(tx: Tx) -> Client | None:
-            renewed = (
-                update(clients)
-                .where(clients.c.id == client_id, clients.c.jwks.is_not(None), clients.c.disabled_at.is_(None))
-                .values(jwks=text)
-                .returning(clients.c.id)
-            )
-            if tx.execute(renewed).scalar() is None:
-                return None
-            audit.record(tx, "client.keys_changed", client_id=client_id)
-            return find(tx, client_id, self._core.first_party)
-
-        client = self._core.write(change)
-        if client is None:
-            raise InvalidRequest("there is no such client, it is disabled, or it has no keys")
-        return client
+        return self._renewed(client_id, clients.c.jwks, lambda _: {"jwks": text}, "client.keys_changed", "keys")
 
     def disable(self, client_id: str) -> None:
         """Refuse the client from now on, and cut off its access tokens. Raises InvalidRequest for an unknown one."""
@@ -183,6 +157,23 @@ class Clients:
         """The client, if that is its secret or its assertion. Raises InvalidClient (RFC 6749 2.3, RFC 7523 2.2)."""
         proof = proven(self._core, client_id, client_secret)
         return authenticated(self.get(client_id), proof)
+
+    def _renewed(
+        self, client_id: str, held: Column[Any], values: Callable[[Tx], dict[str, Any]], event: str, what: str
+    ) -> Client:
+        """The client once `values` are set, where it has something of the sort already."""
+
+        def change(tx: Tx) -> Client | None:
+            row = update(clients).where(clients.c.id == client_id, held.is_not(None), clients.c.disabled_at.is_(None))
+            if tx.execute(row.values(values(tx)).returning(clients.c.id)).scalar() is None:
+                return None
+            audit.record(tx, event, client_id=client_id)
+            return find(tx, client_id, self._core.first_party)
+
+        client = self._core.write(change)
+        if client is None:
+            raise InvalidRequest(f"there is no such client, it is disabled, or it has no {what}")
+        return client
 
 
 def find(tx: Tx, client_id: str, first_party: Client) -> Client | None:
