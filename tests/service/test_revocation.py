@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete, update
 
 from admit.errors import RevocationsUnavailable, RevokedToken, StorageUnavailable
-from admit.service import revocation
+from admit.service import revocation, schema
 from admit.service.facade import TokenService
 from admit.service.policy import Policy
+from admit.service.storage import Tx
+from admit.tokens.revocation import Entry
 from tests.service.conftest import PASSWORD, MovableClock, Opener
-from tests.service.test_feed import page_of
+from tests.service.test_feed import cut_off, page_of
 
 
 def test_the_feed_gives_everything_then_what_is_new_then_a_signed_nothing(service: TokenService, alice: str) -> None:
@@ -105,6 +108,44 @@ def test_another_process_hears_of_a_revocation_by_itself(opened: Opener) -> None
         door.verify(pair.access_token)
     assert moved
     stop()
+
+
+@pytest.mark.parametrize("restored", [{"epoch": "another"}, {"seq": 0}])
+def test_what_a_restored_database_does_not_hold_is_no_longer_known(
+    service: TokenService, restored: dict[str, object]
+) -> None:
+    cut_off(service, "a")
+    assert service.feed_entries() == 1
+
+    def restore(tx: Tx) -> None:
+        tx.execute(delete(schema.revocations))
+        tx.execute(update(schema.feed).values(restored))
+
+    service._core.storage.write(restore)
+    service._core.follower.look()
+    assert (service.feed_entries(), page_of(service).entries) == (0, ())
+
+
+def test_an_entry_that_comes_between_the_reads_of_one_look_is_known_once(
+    service: TokenService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, read = service._core.follower, revocation.entries_after
+    follower.close()
+
+    def committed(value: str) -> None:
+        service._core.storage.write(lambda tx: revocation.cut_off(tx, revocation.CutOff("jti", value)))
+
+    def later(tx: Tx, since: int) -> list[Entry]:
+        committed("b")
+        return read(tx, since)
+
+    committed("a")
+    monkeypatch.setattr(revocation, "entries_after", later)
+    follower.look()
+    monkeypatch.undo()
+    committed("c")
+    follower.look()
+    assert len({entry.seq for entry in follower.view().entries}) == len(follower.view().entries) == 3
 
 
 def test_verifying_without_a_thread_looks_for_itself(service: TokenService, alice: str) -> None:

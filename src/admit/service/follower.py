@@ -276,6 +276,6 @@ class Follower:
             new = revocation.entries_after(tx, 0 if known is None else known.head.seq)
             view.entries = [*view.entries, *new]
             view.revoked.apply(new)
-            if new:  # on SQLite entries may be newer than the head just read
+            if new:  # they may be newer than the head just read: each statement sees the newest commit
                 view.head = head._replace(seq=max(head.seq, new[-1].seq))
         return view
