@@ -22,6 +22,7 @@ from admit.server.feed import Feed
 from admit.service.aio import AsyncTokenService
 from admit.service.facade import TokenService
 from admit.tokens.revocation import Page
+from tests.helpers.waiting import until
 
 
 def page(service: Any, **query: object) -> Page:
@@ -35,6 +36,12 @@ def page(service: Any, **query: object) -> Page:
 def new(news: Page, head: Page) -> list[str]:
     """The kinds of what came after a page."""
     return [entry.kind for entry in news.entries if entry.seq > head.to]
+
+
+def waiting_at(service: Any) -> int:
+    """How many wait at this moment."""
+    metrics = service.http.get(service.url + "/metrics").text
+    return int(float(re.search(r"^admit_feed_followers (\S+)$", metrics, re.MULTILINE)[1]))  # type: ignore[index]
 
 
 def test_a_follower_at_the_head_waits_and_hears_of_a_logout_at_once(service: Any) -> None:
@@ -88,8 +95,7 @@ def test_a_hundred_followers_wait_while_refreshes_go_on(serve: Callable[..., Any
         followers = [stack.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(100)]
         for follower in followers:
             follower.sendall(request)
-        while "admit_feed_followers 100.0" not in service.http.get(service.url + "/metrics").text:
-            time.sleep(0.05)
+        until(lambda: waiting_at(service) == 100)
         begun = time.monotonic()  # one more is answered, but may not wait
         assert new(page(service, since=head.to, epoch=head.feed), head) == []
         assert time.monotonic() - begun < 20
@@ -104,8 +110,7 @@ def test_a_hundred_followers_wait_while_refreshes_go_on(serve: Callable[..., Any
         service.post("/logout", refresh_token=tokens["refresh_token"])
         bodies = {body_of(follower) for follower in followers}
         assert len(bodies) == 1  # the same bytes for all of them
-    while "admit_feed_followers 0.0" not in service.http.get(service.url + "/metrics").text:
-        time.sleep(0.05)
+    until(lambda: waiting_at(service) == 0)
 
 
 def test_followers_are_capped_in_all_too(serve: Callable[..., Any]) -> None:
@@ -118,10 +123,9 @@ def test_followers_are_capped_in_all_too(serve: Callable[..., Any]) -> None:
 
     with ThreadPoolExecutor() as pool:
         waiting = pool.map(follow, range(2))
-        while "admit_feed_followers 2.0" not in service.http.get(service.url + "/metrics").text:
-            time.sleep(0.02)
+        until(lambda: waiting_at(service) == 2)
         assert follow() == 200  # at once: the two still wait
-        assert "admit_feed_followers 2.0" in service.http.get(service.url + "/metrics").text
+        assert waiting_at(service) == 2
         service.stop()  # which lets the others go
         assert [*waiting] == [200, 200]
 
@@ -132,20 +136,16 @@ def test_strangers_who_take_every_place_make_no_follower_deaf(serve: Callable[..
     tokens, head = service.login(audience="orders"), page(service)
     with ThreadPoolExecutor() as pool:
         stranger = pool.submit(page, service, since=head.to, epoch=head.feed)
-        while "admit_feed_followers 1.0" not in service.http.get(service.url + "/metrics").text:
-            time.sleep(0.02)
+        until(lambda: waiting_at(service) == 1)
         with closing(RemoteIssuer(service.url, revocations="required")) as remote:
             verifier, feed = remote.verifier(audience="orders"), remote.revocations
             assert verifier.verify(tokens["access_token"]).sid
             assert feed is not None
-            heard, ends = feed._iat, time.monotonic() + 20  # before the stranger's own wait ends
-            while feed._iat <= heard + 1:  # it hears without a place
-                assert time.monotonic() < ends
-                time.sleep(0.05)
+            heard = feed._iat
+            until(lambda: feed._iat > heard + 1)
+            assert not stranger.done()  # it hears without a place
             service.post("/logout", refresh_token=tokens["refresh_token"])
-            while len(feed) == 0:
-                assert time.monotonic() < ends
-                time.sleep(0.05)
+            until(lambda: len(feed) > 0)
             with pytest.raises(RevokedToken):
                 verifier.verify(tokens["access_token"])
         stranger.result(30)
@@ -158,10 +158,8 @@ def test_a_follower_that_hangs_up_frees_its_place(serve: Callable[..., Any]) -> 
     line = f"GET /revocations?since={head.to}&epoch={head.feed}"
     with socket.create_connection((host, int(port)), timeout=20) as follower:
         follower.sendall(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        while "admit_feed_followers 1.0" not in service.http.get(service.url + "/metrics").text:
-            time.sleep(0.05)
-    while "admit_feed_followers 0.0" not in service.http.get(service.url + "/metrics").text:
-        time.sleep(0.05)
+        until(lambda: waiting_at(service) == 1)
+    until(lambda: waiting_at(service) == 0)
     assert new(page(service, since=head.to, epoch=head.feed, wait="0.1"), head) == []
 
 
