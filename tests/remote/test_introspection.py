@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -251,6 +251,17 @@ def test_whoever_waits_for_a_question_that_is_broken_off_is_told_at_once(ticker:
         go_on.set()
         assert isinstance(asking.exception(), KeyboardInterrupt)
     assert isinstance(flight.exception(0), Unavailable)
+
+
+def test_whoever_waits_for_somebody_elses_question_in_vain_is_told_so(
+    ticker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(introspection, "_SECONDS", 0.05)
+    asked = Introspection(lambda: "", Fetcher(), Credentials("orders", "secret"), ticker)
+    here = asked._processes[os.getpid()] = introspection._Here()
+    here.flights["token"] = Future()  # of one who never comes back
+    with pytest.raises(RevocationsUnavailable, match="either: no answer in time"):
+        asked.ask("token")
 
 
 def test_a_cached_token_is_asked_about_too(issuer: Any, ticker: Any, remote: RemoteIssuer) -> None:

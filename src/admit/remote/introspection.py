@@ -71,7 +71,8 @@ class Introspection:
         try:
             return flight.result(2 * _SECONDS)
         except (Unavailable, NotYet) as error:
-            raise RevocationsUnavailable(f"the issuer could not be asked either: {error}", 1) from None
+            problem = str(error) or "no answer in time"
+            raise RevocationsUnavailable(f"the issuer could not be asked either: {problem}", 1) from None
 
     def _fly(self, here: _Here, token: str, flight: Future[bool]) -> None:
         try:
