@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def master_keys(given: bytes | Mapping[int, bytes] | Path | None, storage: Storage, *, needed: bool) -> MasterKeys:
     """The master keys from what TokenService was given. `needed`: the database already holds wrapped rows.
 
-    A key is never made up beside such a database: it would look like a fresh start and open nothing.
+    A key is never made up beside such a database: it would look like a fresh start and open nothing. Raises
+    ConfigurationError.
     """
     if isinstance(given, bytes):
         return MasterKeys({1: given})
