@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,31 @@ def test_a_mistyped_folder_is_refused_where_a_service_must_be_there(words: tuple
     said = jwt("admin", *words, "--data", str(tmp_path / "mistyped"), code=22)
     assert (said.count("\n"), "is --data right?" in said) == (1, True)
     assert not (tmp_path / "mistyped").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("keys", "rotate"), ("keys", "revoke", "a"), ("users", "list"), ("db", "restored")], ids=" ".join
+)
+def test_a_mistyped_database_is_refused_where_a_service_must_be_there(words: tuple[str, ...], tmp_path: Path) -> None:
+    there = ("--data", str(tmp_path / "d"), "--database", f"sqlite:///{tmp_path}/mistyped.db")
+    said = jwt("admin", *words, *there, code=22)
+    assert (said.count("\n"), "mistyped.db: is --database right?" in said) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("word", "code"), [("check", 22), ("current", 0), ("restored", 22)])
+def test_who_looks_for_tables_makes_no_database(word: str, code: int, tmp_path: Path) -> None:
+    jwt("admin", "db", word, "--data", str(tmp_path), code=code)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_of_another_version_are_22_whatever_was_to_be_done(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    jwt("admin", "db", "upgrade", "--data", str(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "admit.db")) as database, database:
+        database.execute("UPDATE admit_alembic_version SET version_num = '9999'")
+    for words in (("db", "upgrade"), ("db", "check"), ("db", "restored"), ("users", "list")):
+        assert "newer than this version" in jwt("admin", *words, "--data", str(tmp_path), code=22)
 
 
 def test_a_password_has_no_place_in_argv(data: str) -> None:

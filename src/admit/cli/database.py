@@ -12,6 +12,7 @@ from admit.cli.exits import Exit, Stop
 from admit.cli.group import CONTEXT, Group
 from admit.cli.output import note
 from admit.cli.serve import read_settings, settings_options
+from admit.cli.store import no_service
 from admit.service import migrations
 from admit.service import restored as restoring
 from admit.service.storage import Storage
@@ -26,12 +27,21 @@ _where: Final = settings_options("data", "database")
 def _storage(config: Path | None, flags: dict[str, Any]) -> Iterator[Storage]:
     settings = read_settings(config, flags)
     if settings.sqlite is not None and not settings.sqlite.parent.is_dir():
-        raise Stop(f"there is no folder {settings.data}: is --data right? jwt serve makes it", Exit.DATABASE)
+        flag = "--database" if settings.database else "--data"
+        raise Stop(f"there is no folder {settings.sqlite.parent}: is {flag} right? jwt serve makes it", Exit.DATABASE)
     storage = Storage(settings.database_url)
     try:
         yield storage
+    except migrations.WrongRevision as error:
+        raise Stop(str(error), Exit.DATABASE) from None
     finally:
         storage.close()
+
+
+def _is_there(config: Path | None, flags: dict[str, Any]) -> bool:
+    """Whether there is a database to look at: to open an SQLite file that is not there is to make it."""
+    file = read_settings(config, flags).sqlite
+    return file is None or file.exists()
 
 
 @click.group(cls=Group, context_settings=CONTEXT)
@@ -57,7 +67,8 @@ def upgrade(config: Path | None, **flags: Any) -> None:
 def current(config: Path | None, **flags: Any) -> None:
     """Print the revision of the tables, or `none`."""
     with _storage(config, flags) as storage:
-        click.echo(storage.read(lambda tx: migrations.current(tx.connection)) or "none")
+        there = _is_there(config, flags)
+        click.echo((there and storage.read(lambda tx: migrations.current(tx.connection))) or "none")
 
 
 @db.command()
@@ -65,13 +76,12 @@ def current(config: Path | None, **flags: Any) -> None:
 def check(config: Path | None, **flags: Any) -> None:
     """Say whether this version of Admit can work with the tables; ends with 22 where it cannot."""
     with _storage(config, flags) as storage:
+        if not _is_there(config, flags):
+            migrations.must_be_head(None)
         revision, lacking = storage.read(
             lambda tx: (migrations.current(tx.connection), migrations.missing(tx.connection))
         )
-    try:
         migrations.must_be_head(revision)
-    except migrations.WrongRevision as error:
-        raise Stop(str(error), Exit.DATABASE) from None
     if lacking:
         raise Stop(f"revision {revision}, and yet {', '.join(lacking)} is not there", Exit.DATABASE)
     note(f"The tables are at revision {revision}, as they should be.")
@@ -86,6 +96,8 @@ def restored(config: Path | None, **flags: Any) -> None:
     admit.db-shm of before may lie beside the restored file: what that journal holds would be written over the backup.
     """
     with _storage(config, flags) as storage:
+        if not _is_there(config, flags):
+            raise no_service(read_settings(config, flags))
         migrations.must_be_head(storage.read(lambda tx: migrations.current(tx.connection)))
         storage.write(restoring.renew)
     note("The feed has a new epoch. What was revoked after the backup has to be revoked again: users, clients, keys.")

@@ -17,6 +17,7 @@ from admit.cli.times import moment
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from admit.server.settings import Settings
     from admit.service.facade import TokenService
     from admit.service.results import User
 
@@ -30,10 +31,10 @@ _TIMES: Final = ("_at", "_time")
 
 @contextmanager
 def service_of(config: Path | None, flags: dict[str, Any]) -> Iterator[TokenService]:
-    """The service that is there: a mistyped --data makes no new one. Raises Stop."""
+    """The service that is there: a mistyped --data or --database makes no new one. Raises Stop."""
     settings = read_settings(config, flags)
     if settings.sqlite is not None and not settings.sqlite.exists():
-        raise Stop(f"there is no service in {settings.data}: is --data right? jwt serve makes it", Exit.DATABASE)
+        raise no_service(settings)
     with service_made_of(config, flags) as service:
         yield service
 
@@ -45,11 +46,22 @@ def service_made_of(config: Path | None, flags: dict[str, Any]) -> Iterator[Toke
     made = settings.sqlite is not None and not settings.sqlite.exists()
     service = opened(settings)
     if made:
-        note(f"There was no service in {settings.data}: this is a new one.", color="yellow")
+        note(f"There was no service in {_place(settings)[0]}: this is a new one.", color="yellow")
     try:
         yield service
     finally:
         service.close()
+
+
+def no_service(settings: Settings) -> Stop:
+    """What ends a command for which a service must be there, and is not."""
+    place, named_by = _place(settings)
+    return Stop(f"there is no service in {place}: is {named_by} right? jwt serve makes it", Exit.DATABASE)
+
+
+def _place(settings: Settings) -> tuple[Path | None, str]:
+    """Where a service on SQLite lies, and the setting that says so."""
+    return (settings.sqlite, "--database") if settings.database else (settings.data, "--data")
 
 
 def print_table(rows: Sequence[dict[str, object]], as_json: bool) -> None:

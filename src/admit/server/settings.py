@@ -78,12 +78,15 @@ class Settings:
     @property
     def database_url(self) -> str:
         """The database, with the default filled in."""
-        return self.database or f"sqlite:///{self.sqlite}"
+        return self.database or f"sqlite:///{self.data / 'admit.db'}"
 
     @property
     def sqlite(self) -> Path | None:
-        """The default database's file; None where another database is named."""
-        return None if self.database else self.data / "admit.db"
+        """The database's file, the default one's or a named one's; None where it is no SQLite file."""
+        url = make_url(self.database_url)
+        if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:") or "uri" in url.query:
+            return None
+        return Path(url.database)
 
     @property
     def master_key(self) -> Path:
