@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -213,6 +213,11 @@ def another_old_master_key(settings: Settings) -> Settings:
     return other_key(settings)
 
 
+def junk(settings: Settings) -> Settings:
+    (settings.data / "admit.db").write_bytes(b"no database, but as many bytes as one has at its begin" * 2)
+    return settings
+
+
 def without(name: str) -> Callable[[Settings], Settings]:
     def break_it(settings: Settings) -> Settings:
         (settings.data / name).unlink()
@@ -242,6 +247,7 @@ BROKEN: dict[str, tuple[Callable[[Settings], Settings], str, str]] = {
         r"version 1 .*/master\.key is not there",
     ),
     "another old master key": (another_old_master_key, "master key", r"stored (access|feed) key does not open"),
+    "no SQLite file": (junk, "database", r"is not a database.*restore its backup"),
     "no database": (without("admit.db"), "database", r"no database.*--data"),
     "an older schema": (
         sql("UPDATE admit_alembic_version SET version_num = '0001'"),
@@ -593,6 +599,72 @@ def test_a_certificate_that_ends_soon_is_a_warning(
     assert [each.result for each in found["TLS"]] == ["warning"]
     assert [each.result for each in found["certificate file"]] == ["failure", "warning"]
     assert "chmod 600" in found["certificate file"][0].mend
+
+
+def test_a_page_that_is_damaged_asks_for_the_backup(sound: Settings) -> None:
+    with closing(sqlite3.connect(sound.data / "admit.db")) as database:
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'admit_keys'").fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    with (sound.data / "admit.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    found = failures(sound)
+    assert "key schedule" in found
+    assert all("malformed" in each and "restore its backup" in each for each in found.values()), found
+
+
+def test_a_place_that_cannot_be_written_is_found(sound: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, how: path != sound.data and how == os.W_OK)  # root may all but this
+    assert f"{sound.data} cannot be written" in failures(sound)["SQLite"]
+    monkeypatch.setattr(os, "access", lambda path, how: path == sound.data and how == os.W_OK)
+    assert f"{sound.data / 'admit.db'} cannot be written" in failures(sound)["SQLite"]
+
+
+def test_a_full_disk_is_found(sound: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(sound.data)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=3_000_000 if path == sound.data else 0))
+    assert "3.0 MB left: make room" in failures(sound)["SQLite"]
+
+
+def test_what_the_service_calls_down_is_found_though_all_can_be_read(tmp_path: Path) -> None:
+    with served(tmp_path / "d") as settings:
+        held = sqlite3.connect(settings.data / "admit.db", isolation_level=None)
+        held.execute("BEGIN IMMEDIATE")  # nobody else writes
+        found = failures(settings)
+        held.close()
+        assert [each.result for each in examine(settings)["readiness"]] == ["ok"]
+    assert found.keys() == {"readiness"}
+    assert re.search(r"database is down: .*who holds it locked", found["readiness"])
+
+
+SAID = {
+    "a secret moved": (b'{"status":"unavailable","checks":{"database":"ok","master_key":"down"}}', "failure"),
+    "a process that ends": (b'{"status":"stopping","checks":{"database":"ok"}}', "skipped"),
+    "a proxy's page": (b"<h1>Service Unavailable</h1>", "skipped"),
+    "no object of checks": (b'{"status":"unavailable","checks":["database"]}', "skipped"),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_of_readiness_only_what_the_service_says_itself_fails(sound: Settings, name: str) -> None:
+    body, result = SAID[name]
+    with answering({}, pages={"/readyz": body}) as port:
+        (found,) = examine(replace(sound, issuer=f"http://127.0.0.1:{port}"))["readiness"]
+    assert (found.result, bool(found.mend)) == (result, result == "failure")
+
+
+def test_postgresql_that_only_reads_is_found(sound: Settings, postgres: Postgres) -> None:
+    there = replace(sound, database=postgres.database())
+    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {postgres.name(there.database)} SET default_transaction_read_only TO on")
+    assert "name the primary in --database" in failures(there)["PostgreSQL"]
+
+
+def test_postgresql_whose_tables_are_locked_asks_to_end_that(sound: Settings, postgres: Postgres) -> None:
+    there = replace(sound, database=postgres.database())
+    with psycopg.connect(postgres.dsn(postgres.name(there.database))) as connection:
+        connection.execute("LOCK TABLE admit_secrets IN ACCESS EXCLUSIVE MODE")
+        assert "end who holds its tables locked" in failures(there)["master key"]
 
 
 def test_postgresql_away_and_postgresql_that_loses_commits_are_found(sound: Settings, postgres: Postgres) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from admit.cli.checks import database, host, keys, network
-from admit.cli.checks.finding import Check, Deployment, Finding, Skip, failure
+from admit.cli.checks.finding import DAMAGED, Check, Deployment, Finding, Skip, failure
 from admit.cli.exits import Exit, Stop
 from admit.cli.output import for_people, json_option, note, paint, print_json, safe
 from admit.cli.serve import read_settings, settings_options
-from admit.errors import AdmitError
+from admit.errors import AdmitError, StorageUnavailable
 from admit.server.settings import names
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("certificate file", network.certificate_file),
     ("TLS", network.tls),
     ("issuer", network.issuer),
+    ("readiness", network.readiness),
     ("feed", network.feed),
     ("clock", network.clock),
 )
@@ -77,6 +78,9 @@ def examined(check: Check, deployment: Deployment) -> Iterator[Finding]:
         yield from check(deployment)
     except Skip as why:
         yield Finding("skipped", str(why))
+    except StorageUnavailable as error:
+        mend = "see the log of the database, end who holds its tables locked, and run the doctor again"
+        yield failure(str(error), mend if deployment.file is None else DAMAGED)
     except AdmitError as error:
         yield failure(str(error), "see the finding above, and run the doctor again")
     except Exception as error:  # noqa: BLE001 - what one check did not foresee must not cost the others' findings

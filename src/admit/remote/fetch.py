@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 MAX_DOCUMENT: Final = 1024 * 1024
 """Bytes of a metadata document or JWK Set: the largest published by the big providers have under 20 kB."""
 ACCEPT: Final = "application/json, application/jwt, */*;q=0.1"
+_OK: Final = frozenset((200,))
 TIMEOUT: Final = 10.0
 """Seconds for a whole request, name resolution and a dripping answer included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with status 200."""
+    """An answer with status 200, or another that was asked for."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -98,13 +99,15 @@ class Fetcher:
         limit: int = MAX_DOCUMENT,
         patience: float = 0.0,
         accept: str = ACCEPT,
+        statuses: frozenset[int] = _OK,
     ) -> Answer:
         """The answer, if it is a 200 of at most `limit` bytes within the timeout and `patience` (seconds) more.
 
-        accept: the media types asked for. Blocks, and must not be called on an event loop. Raises ServiceUnreachable.
+        accept: the media types asked for. statuses: in place of 200. Blocks, and must not be called on an event loop. Raises
+        ServiceUnreachable.
         """
         headers = {"Accept": accept}
-        return self._answer("GET", url, params, None, headers, credentials, limit, self.timeout + patience)
+        return self._answer("GET", url, params, None, headers, credentials, limit, self.timeout + patience, statuses)
 
     def post(
         self, url: str, form: Mapping[str, str], *, credentials: Credentials, limit: int, seconds: float
@@ -123,6 +126,7 @@ class Fetcher:
         credentials: Credentials | None,
         limit: int,
         seconds: float,
+        statuses: frozenset[int] = _OK,
     ) -> Answer:
         target = checked_url(url, self.insecure_hosts)
         if params:
@@ -132,7 +136,7 @@ class Fetcher:
             headers["Authorization"] = credentials.authorization
         request = httpx2.Request(method, target, headers=headers, data=form)
         try:
-            return asyncio.run(self._sent(request, limit, seconds))
+            return asyncio.run(self._sent(request, limit, seconds, statuses))
         except ServiceUnreachable:
             raise
         except TimeoutError:
@@ -143,7 +147,7 @@ class Fetcher:
             problem = f"{type(error).__name__}: {shown(str(error), 160)}"
         raise ServiceUnreachable(f"{method} {shown(url, 200)} failed: {problem}")
 
-    async def _sent(self, request: httpx2.Request, limit: int, seconds: float) -> Answer:
+    async def _sent(self, request: httpx2.Request, limit: int, seconds: float, statuses: frozenset[int]) -> Answer:
         secure = request.url.scheme == "https"
         if secure and self._ssl_context is None:
             self._ssl_context = httpx2.create_ssl_context()
@@ -155,7 +159,7 @@ class Fetcher:
         ):
             response = await client.send(request, stream=True)
             what = f"{request.method} {shown(str(request.url), 200)}"
-            if response.status_code != 200:
+            if response.status_code not in statuses:
                 # A redirect is not followed: it could lead to http, to another origin, or inside the network.
                 raise ServiceUnreachable(f"{what} answered {response.status_code}, expected 200")
             if response.headers.get("content-encoding", "identity") != "identity":

@@ -1,20 +1,22 @@
-"""The database: reachable, of this version, durable, for its owner alone, with connections enough."""
+"""The database: reachable, of this version, writable, durable, for its owner alone, with connections enough."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import text
 
-from admit.cli.checks.finding import Deployment, Finding, Skip, beside, failure, mode, ok, warning
+from admit.cli.checks.finding import DAMAGED, Deployment, Finding, Skip, beside, failure, mode, ok, warning
 from admit.errors import AdmitError
 from admit.service import migrations
 from admit.service.storage import CONNECTIONS
 
 _OLDEST: Final = 13  # major version of PostgreSQL that its makers still mend, and that the tests stand for
+_ROOM: Final = 8_000_000  # bytes: SQLite's journal is written back at 4 MB (1,000 pages), and the file grows as it is
 _REMOTE: Final = frozenset(
     ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "fuse.glusterfs", "lustre", "afs", "ncpfs")
 )
@@ -32,7 +34,8 @@ def reachable(deployment: Deployment) -> Iterator[Finding]:
         deployment.opened().close()
         yield ok("it answers")
     except AdmitError as error:
-        yield failure(str(error), "start the database, and see that this host, user and password may connect to it")
+        mend = "start the database, and see that this host, user and password may connect to it"
+        yield failure(str(error), mend if deployment.file is None else DAMAGED)
 
 
 def schema(deployment: Deployment) -> Iterator[Finding]:
@@ -55,7 +58,7 @@ def schema(deployment: Deployment) -> Iterator[Finding]:
 
 
 def sqlite(deployment: Deployment) -> Iterator[Finding]:
-    """The file: its mode, where it lies, its journal."""
+    """The file: its mode, where it lies, whether it can be written, its journal."""
     path = deployment.file
     if path is None or not path.is_file():
         raise Skip("the database is no SQLite file" if path is None else "there is no database yet")
@@ -65,6 +68,18 @@ def sqlite(deployment: Deployment) -> Iterator[Finding]:
         yield failure(f"{each} has mode {mode(each)}: others may read what it holds", f"chmod 600 {each}")
     if not open_to_others:
         yield ok("its files are their owner's alone")
+    for each in (path.parent, path):
+        if not os.access(each, os.W_OK):
+            yield failure(
+                f"{each} cannot be written by this user",
+                "run as the service's own user; where it is that user, see its owner, and whether its disk is mounted read-only",
+            )
+    free = shutil.disk_usage(path.parent).free
+    if free < _ROOM:
+        yield failure(
+            f"its disk is full, or about to be: {free / 1e6:.1f} MB left",
+            "make room: what cannot be written is answered with 503",
+        )
     kind = filesystem(path)
     if kind in _REMOTE:
         yield failure(
@@ -89,14 +104,19 @@ def postgresql(deployment: Deployment) -> Iterator[Finding]:
     """The server: its version, whether a commit is flushed, whether its connections are enough."""
     if deployment.file is not None:
         raise Skip("the database is an SQLite file")
-    names = ("server_version_num", "synchronous_commit", "fsync", "max_connections")
+    names = ("server_version_num", "synchronous_commit", "fsync", "max_connections", "transaction_read_only")
     query = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))  # constants
-    version, commit, fsync, most = deployment.storage.read(lambda tx: tuple(tx.execute(query).one()))
+    version, commit, fsync, most, reads = deployment.storage.read(lambda tx: tuple(tx.execute(query).one()))
     major = int(version) // 10000
     if major < _OLDEST:
         yield warning(f"PostgreSQL {major} is no longer mended", f"upgrade to {_OLDEST} or later")
     else:
         yield ok(f"PostgreSQL {major}")
+    if reads == "on":
+        yield failure(
+            "it can only be read: it is a standby, or default_transaction_read_only is on",
+            "name the primary in --database, or turn default_transaction_read_only off",
+        )
     if fsync != "on":
         yield failure("fsync is off: a power cut can destroy the database", "set fsync = on")
     if commit == "off":

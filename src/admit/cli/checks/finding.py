@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Result = Literal["ok", "warning", "failure", "skipped"]
 _TIMEOUT = 5.0  # seconds for one request
+DAMAGED = "see that this user may read the file; where it is damaged, restore its backup as docs/operations.md says"
+"""How an SQLite file is mended that does not answer."""
 
 
 @dataclass(frozen=True, slots=True)

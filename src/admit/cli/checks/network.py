@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from admit.cli.checks.finding import Deployment, Finding, Skip, failure, mode, ok, warning
 from admit.clock import system_clock
 from admit.errors import AdmitError, shown
+from admit.jose.encoding import json_object
 from admit.jose.keyset import KeySet
 from admit.keyring.lifecycle import PUBLISHED
 from admit.remote.fetch import is_loopback
@@ -35,7 +36,20 @@ _DIFFER: Final = 2.0  # seconds between two clocks that are worth a word
 _PAUSES: Final = (0.25,) * 12
 _WRONG: Final = 10.0  # seconds: the leeway of verifiers on iat and nbf; beyond, fresh tokens are refused
 
+_SLOW: Final = 20.0  # seconds more, after which /readyz has given up a database that is silent
+_READY: Final = frozenset((200, 503))
+
 _sleep: Final = Event().wait
+
+MENDS: Final = {
+    "database": "let it be written again: make room on its disk, end who holds it locked, name the primary; the service's log"
+    " has the database's own words",
+    "schema": "run `jwt admin db upgrade`",
+    "master_key": "give it the master key that secrets were moved to, in a file beside the others, and restart it",
+    "keys": "see its log for why the keys cannot be read",
+    "follower": "restart it, and see its log",
+}
+"""How to mend what /readyz calls down."""
 
 
 def certificate_file(deployment: Deployment) -> Iterator[Finding]:
@@ -129,6 +143,25 @@ def issuer(deployment: Deployment) -> Iterator[Finding]:
             " database",
             "the issuer's URL leads to a service on another database, or a cache in between keeps old keys",
         )
+
+
+def readiness(deployment: Deployment) -> Iterator[Finding]:
+    """What the service at the issuer says of itself: it writes, and the doctor only reads."""
+    url = urlsplit(deployment.issuer)
+    _ = deployment.metadata  # where nobody answers, that is said once
+    ready = f"{url.scheme}://{url.netloc}/readyz"
+    try:
+        said = json_object(deployment.fetcher.get(ready, patience=_SLOW, statuses=_READY).body)
+    except AdmitError as error:
+        raise Skip(f"/readyz is not to be asked from here: {error}") from None
+    checks = said.get("checks")
+    down = [name for name in MENDS if isinstance(checks, dict) and checks.get(name) == "down"]
+    if said.get("status") == "ready":
+        yield ok("the service says that it can work")
+    elif not down:
+        raise Skip("/readyz says nothing of what is down")
+    for name in down:
+        yield failure(f"the service says that it cannot work: {name} is down", MENDS[name])
 
 
 def feed(deployment: Deployment) -> Iterator[Finding]:
