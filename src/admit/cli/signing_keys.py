@@ -100,7 +100,10 @@ def import_key(
     with service_made_of(config, flags) as service:
         key = service.keys.add(found[0])
     _print_key(key, as_json)
-    note("It is published from now on; `jwt admin keys list` says from when on it can sign.")
+    note(
+        "It is published from now on, and signs after the next rotation: `jwt admin keys list` says when; `jwt admin keys rotate`"
+        " makes it sooner."
+    )
 
 
 @keys.command("revoke", cls=TakesIdentifiers)
