@@ -240,7 +240,11 @@ BROKEN: dict[str, tuple[Callable[[Settings], Settings], str, str]] = {
         "master key",
         r"master\.key\.2 has mode 0644.*chmod 600",
     ),
-    "the new master key gone": (the_new_master_key_gone, "master key", r"version 2 .*/master\.key\.2 is not there"),
+    "the new master key gone": (
+        the_new_master_key_gone,
+        "master key",
+        r"version 2 .*/master\.key\.2 is not there: copy it",
+    ),
     "the old master key gone too soon": (
         the_old_master_key_gone_too_soon,
         "master key",

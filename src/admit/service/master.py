@@ -40,7 +40,8 @@ def master_keys(given: bytes | Mapping[int, bytes] | Path | None, storage: Stora
         if not files:
             if needed:
                 raise ConfigurationError(
-                    f"the database holds wrapped keys, and the master key file {given} is not there"
+                    f"the database holds wrapped keys, and the master key file {given} is not there: copy it from another host,"
+                    " or bring it back from its backup"
                 )
             _create(given)
             files = {1: given}

@@ -33,7 +33,8 @@ def master(deployment: Deployment) -> Iterator[Finding]:
         yield failure(
             f"secrets are stored under version {version} of the master key, and its file {file_of(path, version)} is"
             " not there",
-            "bring it back from its backup; without it they never open, and none is ever made up beside a database",
+            "copy it from another host, or bring it back from its backup; without it they never open, and none is ever made up"
+            " beside a database",
         )
     if lacking:
         return
