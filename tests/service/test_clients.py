@@ -80,6 +80,11 @@ def test_the_secret_is_stored_only_as_a_hash_and_never_shown_again(service: Toke
     assert _secret(batch) not in repr(batch)
 
 
+def test_the_built_in_client_is_not_taken_for_an_unknown_one(service: TokenService) -> None:
+    with pytest.raises(InvalidRequest, match="disable its users"):
+        service.clients.disable("client.first-party")
+
+
 def test_a_disabled_client_is_refused_and_its_tokens_are_cut_off(service: TokenService, batch: NewClient) -> None:
     token = service.client_credentials("client.batch", _secret(batch)).access_token
     service.clients.disable("client.batch")

@@ -140,7 +140,12 @@ class Clients:
         return self._renewed(client_id, clients.c.jwks, lambda _: {"jwks": text}, "client.keys_changed", "keys")
 
     def disable(self, client_id: str) -> None:
-        """Refuse the client from now on, and cut off its access tokens. Raises InvalidRequest for an unknown one."""
+        """Refuse the client from now on, and cut off its access tokens. Raises InvalidRequest for an unknown one, and for the
+        built-in one, which is no row."""
+        if client_id == FIRST_PARTY:
+            raise InvalidRequest(
+                "the first-party client belongs to the service: disable its users, or revoke the signing key"
+            )
 
         def change(tx: Tx) -> bool:
             off = update(clients).where(clients.c.id == client_id, clients.c.disabled_at.is_(None))
