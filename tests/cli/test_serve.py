@@ -126,6 +126,7 @@ REFUSED = {
     "an empty folder": (["--data", ""], 2, "data is the path of"),
     "a port that is none": (["--port", "70000"], 20, "70000"),
     "a duration that is none": (["--grace", "5sec"], 2, "grace is a number with its unit, as 30s"),
+    "a database in no folder": (["--database", "sqlite:////none/auth.db"], 22, "no folder /none: is --database right?"),
     "windows that contradict": (["--grace", "1h"], 2, "retry_window"),
     "a password in argv": (["--database", "postgresql+psycopg://u:hunter2@db/x"], 24, "argv"),
     "a password at its end": (["--database", "postgresql+psycopg://u@db/x?password=hunter2"], 24, "argv"),

@@ -27,8 +27,8 @@ _where: Final = settings_options("data", "database")
 def _storage(config: Path | None, flags: dict[str, Any]) -> Iterator[Storage]:
     settings = read_settings(config, flags)
     if settings.sqlite is not None and not settings.sqlite.parent.is_dir():
-        flag = "--database" if settings.database else "--data"
-        raise Stop(f"there is no folder {settings.sqlite.parent}: is {flag} right? jwt serve makes it", Exit.DATABASE)
+        right = "--database right?" if settings.database else "--data right? jwt serve makes it"
+        raise Stop(f"there is no folder {settings.sqlite.parent}: is {right}", Exit.DATABASE)
     storage = Storage(settings.database_url)
     try:
         yield storage

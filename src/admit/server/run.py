@@ -326,6 +326,8 @@ def _make_folder(settings: Settings) -> None:
         probe.unlink()
     except OSError as error:
         raise CannotServe("folder", f"the data folder {settings.data} cannot be written: {error.strerror}") from None
+    if settings.sqlite is not None and not settings.sqlite.parent.is_dir():
+        raise CannotServe("database", f"there is no folder {settings.sqlite.parent}: is --database right?")
     if make_url(settings.database_url).get_backend_name() == "sqlite" and settings.data.stat().st_mode & 0o077:
         mend = mend_of_folder(settings.data)
         raise CannotServe("folder", f"the data folder {settings.data} is open to others: {mend}")
