@@ -1,6 +1,7 @@
 """Clients: who may ask, for what; revocation and introspection for them."""
 
 from __future__ import annotations
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,12 @@ def test_who_does_not_authenticate_is_nobody(
 ) -> None:
     with pytest.raises(InvalidClient):
         service.clients.authenticate(client_id, secret)
+
+
+@pytest.mark.parametrize("secret", [b"secret", 1, ["secret"]], ids=type)
+def test_a_secret_of_another_type_is_a_wrong_one(service: TokenService, batch: NewClient, secret: Any) -> None:
+    with pytest.raises(InvalidClient):
+        service.clients.authenticate("client.batch", secret)
 
 
 def test_the_secret_is_stored_only_as_a_hash_and_never_shown_again(service: TokenService, batch: NewClient) -> None:

@@ -196,8 +196,10 @@ def proven(core: Core, client_id: str, given: str | ClientAssertion | None) -> s
 
     Raises InvalidClient.
     """
-    if not isinstance(given, ClientAssertion):
+    if given is None or isinstance(given, str):
         return given
+    if not isinstance(given, ClientAssertion):
+        raise InvalidClient("a client's secret is a string, or a ClientAssertion stands in its place")
     client, now = core.read(lambda tx: (find(tx, client_id, core.first_party), tx.now))
     return assertions.proof(core, client, now, given)
 
