@@ -1,6 +1,7 @@
 """Clients: who may ask, for what; revocation and introspection for them."""
 
 from __future__ import annotations
+
 from typing import Any
 
 import pytest
