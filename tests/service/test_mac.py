@@ -11,7 +11,7 @@ from admit.service import token_secrets
 from admit.service.facade import TokenService
 from admit.service.policy import Policy
 from admit.service.refresh_token import parse
-from admit.service.session_policy import milliseconds
+from admit.service.session_policy import SessionPolicy, milliseconds
 from tests.service.conftest import PASSWORD, MovableClock, Opener
 
 SPREAD = milliseconds(Policy().key_reload + Policy().clock_skew)
@@ -123,3 +123,21 @@ def test_a_session_that_an_earlier_setting_lets_live_longer_keeps_the_old_key(
         continue
     assert set(secrets(service).macs) == {1, 2}
     assert service.refresh(pair.refresh_token).session_id == pair.session_id
+
+
+def test_the_old_key_outlasts_the_longest_session_of_any_client_though_none_is_seen_to_live(
+    opened: Opener, clock: MovableClock
+) -> None:
+    longer = timedelta(days=30)
+    service = opened(clock=clock)
+    policy = SessionPolicy(absolute=Policy().absolute + longer)
+    service.clients.add("phone", grants=("password",), audiences=("orders",), policy=policy)
+    service.keys.rotate_mac()
+    clock.forward(2 * SPREAD + ABSOLUTE)
+    while service.keys.step():
+        continue
+    assert set(secrets(service).macs) == {1, 2}
+    clock.forward(milliseconds(longer))
+    while service.keys.step():
+        continue
+    assert set(secrets(service).macs) == {2}
