@@ -163,6 +163,33 @@ def test_a_follower_that_hangs_up_frees_its_place(serve: Callable[..., Any]) -> 
     assert new(page(service, since=head.to, epoch=head.feed, wait="0.1"), head) == []
 
 
+def test_a_customers_ipv6_addresses_have_one_place_and_who_left_is_not_remembered(tmp_path: Path) -> None:
+    service = TokenService(
+        f"sqlite:///{tmp_path}/auth.db", issuer="http://127.0.0.1", audience="orders", master_key=bytes(32)
+    )
+
+    async def play() -> None:
+        feed, left = Feed(AsyncTokenService(service), per_address=1), asyncio.Event()
+        epoch, seq = service.feed_head()
+
+        def follow(address: str) -> asyncio.Future[None]:
+            return asyncio.ensure_future(feed.wait(seq, epoch, 20, address, left.wait))
+
+        first = follow("2001:db8::1")
+        while feed.followers < 1:
+            await asyncio.sleep(0.001)
+        await follow("2001:db8::2")  # it may not wait
+        other = follow("2001:db8:0:1::1")
+        while feed.followers < 2:
+            await asyncio.sleep(0.001)
+        left.set()
+        await asyncio.gather(first, other)
+        assert not feed._by_address
+
+    asyncio.run(asyncio.wait_for(play(), 15))
+    service.close()
+
+
 def test_no_thread_waits_for_a_signature_where_another_request_was_faster(tmp_path: Path) -> None:
     """Threads are for all calls together: a few hundred requests for odd places made logins wait for many seconds."""
     service = TokenService(
