@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from admit import Key
 from admit.errors import (
     InvalidClient,
     InvalidGrant,
@@ -76,8 +77,11 @@ def test_who_does_not_authenticate_is_nobody(
 
 @pytest.mark.parametrize("secret", [b"secret", 1, ["secret"]], ids=type)
 def test_a_secret_of_another_type_is_a_wrong_one(service: TokenService, batch: NewClient, secret: Any) -> None:
-    with pytest.raises(InvalidClient):
-        service.clients.authenticate("client.batch", secret)
+    keys = {"keys": [Key.generate("ES256").public().to_jwk()]}
+    service.clients.add("keyed", grants=("client_credentials",), audiences=("orders",), jwks=keys)
+    for client_id in ("client.batch", "client.keyed"):
+        with pytest.raises(InvalidClient):
+            service.clients.authenticate(client_id, secret)
 
 
 def test_the_secret_is_stored_only_as_a_hash_and_never_shown_again(service: TokenService, batch: NewClient) -> None:
