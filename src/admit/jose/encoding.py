@@ -6,12 +6,12 @@ import re
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from math import isfinite
-from threading import Lock
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from admit.errors import ConfigurationError, MalformedToken, shown
+from admit.process_lock import ProcessLock
 
 MAX_TOKEN: Final = 16 * 1024
 """Bytes of a token, by default: an ML-DSA-87 token is about 6.4 kB, an HTTP header line rarely over 16 kB."""
@@ -68,7 +68,7 @@ def _foreign(text: bytes, otherwise: str) -> MalformedToken:
 
 
 _decode_base64: Final[Callable[[bytes], bytes]] = msgspec.json.Decoder(bytes).decode
-_PREPARING: Final = Lock()
+_PREPARING: Final = ProcessLock()
 
 
 def prepare(kind: object) -> None:

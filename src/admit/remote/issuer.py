@@ -12,12 +12,12 @@ from admit import clock as clocks
 from admit.clock import Clock, system_clock
 from admit.errors import ConfigurationError, ServiceUnreachable, Unavailable, shown
 from admit.jose.encoding import MAX_TOKEN
+from admit.process_lock import ProcessLock
 from admit.remote.credentials import Credentials
 from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
 from admit.remote.introspection import Introspection
 from admit.remote.jwks import ALGORITHMS, STALE_IF_ERROR, JWKSClient
 from admit.remote.metadata import fetch_metadata
-from admit.remote.process_lock import ProcessLock
 from admit.remote.revocations import LIMIT, OnStale, RevocationFeed
 from admit.tokens import rules
 from admit.tokens.arguments import Unchecked, duration, must_be_a_clock

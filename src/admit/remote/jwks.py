@@ -26,9 +26,9 @@ from admit.jose.encoding import json_object
 from admit.jose.jwk import members_of_set
 from admit.jose.keys import Key
 from admit.jose.keyset import KeySet, check_algorithms
+from admit.process_lock import ProcessLock
 from admit.remote.background import Background, Ticket
 from admit.remote.fetch import TIMEOUT, Answer, Fetcher, checked_url
-from admit.remote.process_lock import ProcessLock
 from admit.tokens.arguments import duration, must_be_a_clock, names
 from admit.tokens.waiting import WouldWait
 

@@ -24,9 +24,9 @@ from admit.errors import (
 from admit.jose import header as headers
 from admit.jose.encoding import must_be_bytes_allowed
 from admit.jose.jws import split
+from admit.process_lock import ProcessLock
 from admit.remote.background import Background
 from admit.remote.fetch import TIMEOUT, Fetcher, checked_url, same_origin
-from admit.remote.process_lock import ProcessLock
 from admit.tokens.arguments import duration, must_be_a_clock, names
 from admit.tokens.status_list import (
     MAX_LIST,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from threading import Event, Lock
+from threading import Event
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from admit.clock import monotonic
+from admit.process_lock import ProcessLock
 from admit.tokens.revocation import PAGE_ENTRIES, Page
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Feed:
 
     def __init__(self, follower: Follower, issuer: str, clock: Clock) -> None:
         self._follower, self._issuer, self._clock = follower, issuer, clock
-        self._lock = Lock()
+        self._lock = ProcessLock()
         self._edition: _Signed | None = None
         self._heads: deque[tuple[float, int]] = deque([(0.0, 0)])  # of the editions before, with one older than _RECENT
         self._chunks: list[_Signed] = []

@@ -16,7 +16,15 @@ class ProcessLock:
         self._locks: Final = dict[int, Lock]()  # by process id
 
     def __enter__(self) -> None:
-        self._locks.setdefault(os.getpid(), Lock()).acquire()
+        self.acquire()
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """As a Lock's."""
+        return self._locks.setdefault(os.getpid(), Lock()).acquire(blocking)
+
+    def release(self) -> None:
+        """As a Lock's."""
         self._locks[os.getpid()].release()
