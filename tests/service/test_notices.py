@@ -91,7 +91,7 @@ def test_a_thread_that_dies_of_what_nobody_expected_closes_its_connection(
         raise RuntimeError("nobody expected this")
 
     monkeypatch.setattr(other._core.storage, "read", broken)
-    other._core.follower._thread.join(20)
+    other._core.follower._here().thread.join(20)
     assert not other._core.follower.follows()  # callers look for themselves, and readiness says so
     until_listening(one, 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event, Thread, current_thread
 
 import pytest
 from sqlalchemy import delete, update
@@ -15,6 +16,7 @@ from admit.service.facade import TokenService
 from admit.service.policy import Policy
 from admit.service.storage import Tx
 from admit.tokens.revocation import Entry
+from tests.helpers.waiting import until
 from tests.service.conftest import PASSWORD, MovableClock, Opener
 from tests.service.test_feed import cut_off, page_of
 
@@ -185,3 +187,66 @@ def test_a_process_does_not_sign_from_an_old_view(service: TokenService, alice: 
     follower._heard = time.monotonic() - 61
     with pytest.raises(StorageUnavailable):
         follower.view()
+
+
+def test_nobody_asks_a_database_again_that_has_just_failed_the_thread(
+    service: TokenService, alice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = service.login("alice", PASSWORD)
+    door, follower = service.verifier(), service._core.follower
+    failed, callers = Event(), list[str]()
+
+    def away(query: object) -> None:
+        callers.append(current_thread().name)
+        failed.set()
+        raise StorageUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service._core.storage, "read", away)
+        follower.start()
+        assert failed.wait(20)
+        until(lambda: follower._failed and not follower._here().lock.locked())
+        follower._heard = follower._tried = time.monotonic() - 10
+        door.verify(pair.access_token)
+        follower._heard = follower._tried = time.monotonic() - 301
+        with pytest.raises(RevocationsUnavailable):
+            door.verify(pair.access_token)
+    assert set(callers) == {"admit-follower"}
+    until(lambda: not follower._failed)
+    door.verify(pair.access_token)
+
+
+def test_a_callback_that_fails_neither_ends_the_thread_nor_undoes_a_change(service: TokenService, alice: str) -> None:
+    pair, follower = service.login("alice", PASSWORD), service._core.follower
+    told = Event()
+
+    def broken() -> None:
+        told.set()
+        raise RuntimeError("Event loop is closed")
+
+    service.on_feed(broken)
+    service.logout(pair.refresh_token)
+    assert told.is_set()
+    told.clear()
+    service._core.storage.write(lambda tx: revocation.cut_off(tx, revocation.CutOff("jti", "x")))  # as another process
+    assert told.wait(20)
+    heard = follower._heard
+    until(lambda: follower._heard > heard)
+    assert follower.follows()
+
+
+def test_without_a_thread_to_start_callers_look_themselves_until_there_is_one(
+    service: TokenService, alice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, follower = service.login("alice", PASSWORD), service._core.follower
+    follower.close()
+    follower._processes.clear()  # as in a child of fork
+
+    def refused(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", refused)
+        service.verifier().verify(pair.access_token)
+        assert not follower.follows()
+    assert follower.follows()

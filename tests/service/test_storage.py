@@ -178,7 +178,7 @@ for _ in range(3):
         try:
             door.verify(pair.access_token)
             service.start()
-            assert service._core.follower._thread.is_alive()
+            assert service._core.follower.follows()
             mine = service.login("alice", "correct horse battery")
             service.refresh(mine.refresh_token)
             service.logout(mine.refresh_token)

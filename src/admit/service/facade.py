@@ -323,7 +323,8 @@ class TokenService:
         return head.epoch, head.seq
 
     def on_feed(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back, from the background thread, whenever the head moves; answers a function that stops it."""
+        """Call back, from the background thread, whenever the head moves; answers a function that stops it. Its exceptions
+        are swallowed."""
         self._core.follower.start()
         return self._core.follower.listen(callback)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from math import inf
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any, Final
 
 from admit.clock import Clock, monotonic
@@ -69,6 +69,16 @@ class View:
         return age if age > _LATE else 0.0
 
 
+class _InProcess:
+    """What belongs to one process: a fork leaves threads behind, and takes along the locks that they hold."""
+
+    __slots__ = ("ended", "lock", "starting", "thread")
+
+    def __init__(self) -> None:
+        self.lock, self.starting, self.ended = Lock(), Lock(), Event()
+        self.thread: Thread | None = None
+
+
 class Follower:
     """Follows one database. `chores` is called by the thread about once a minute, sooner where it answers that more is due.
 
@@ -92,11 +102,11 @@ class Follower:
         self._heard = self._tried = 0.0
         self._purged = -inf
         self._told = ""
-        self._thread: Thread | None = None
+        self._failed = False
+        self._processes: dict[int, _InProcess] = {}
         self._callbacks: list[Callable[[], None]] = []
         self._limit = policy.feed_limit.total_seconds()
         self._reload = policy.key_reload.total_seconds()
-        self._adopt()
 
     def view(self) -> View:
         """The view to sign with, no older than the key reload interval. Raises StorageUnavailable, KeysUnavailable."""
@@ -147,28 +157,30 @@ class Follower:
         if not may_wait.get():
             raise WouldWait("the database is to be asked, and the caller may not wait for it")
         # With a limit: behind a silent database callers would wait one after the other.
-        if not self._lock.acquire(timeout=_PATIENCE):
+        lock = self._here().lock
+        if not lock.acquire(timeout=_PATIENCE):
             raise StorageUnavailable("the database has not answered another caller yet")
         try:
             self._tried = started = monotonic()
-            before = self._view
+            self._failed, before = True, self._view  # until it has answered
             try:
                 view = self._storage.read(lambda tx: self._read(tx, before))
             except KeysUnavailable as error:
                 # The keys changed, and do not open here. One of those held may have been cut off: none counts any more.
-                self._heard = -inf
+                self._heard, self._failed = -inf, False
                 if before is not None:  # or whoever opens the service is told
                     self._say(str(error))
                 raise
             self._purge(view)
             view.heard = started
-            self._view, self._heard, self._told = view, started, ""
+            self._view, self._heard, self._told, self._failed = view, started, "", False
             moved = before is None or view.head[:2] != before.head[:2]
         finally:
-            self._lock.release()
+            lock.release()
         if moved:
             for callback in tuple(self._callbacks):
-                callback()
+                with suppress(Exception):  # or it would end the thread, and make a change look undone
+                    callback()
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back whenever the feed's head moves; answers what ends it."""
@@ -177,18 +189,20 @@ class Follower:
 
     def start(self) -> None:
         """Let this process have its thread."""
-        if self._pid != os.getpid():
-            self._adopt()
-        if self._thread is None and not self._ended.is_set():
-            with self._starting:  # not the lock of looks: who starts the thread waits for no database
-                if self._thread is None:
-                    self._thread = Thread(target=self._follow, args=(self._ended,), name="admit-follower", daemon=True)
-                    self._thread.start()
+        here = self._here()
+        if here.thread is None and not here.ended.is_set():
+            # Not the lock of looks: who starts the thread waits for no database. Where none can be started, callers look.
+            with here.starting, suppress(RuntimeError):
+                if here.thread is None:
+                    thread = Thread(target=self._follow, args=(here.ended,), name="admit-follower", daemon=True)
+                    thread.start()
+                    here.thread = thread
 
     def follows(self) -> bool:
         """Whether this process's thread is at work."""
         self.start()
-        return self._thread is not None and self._thread.is_alive()
+        thread = self._here().thread
+        return thread is not None and thread.is_alive()
 
     @property
     def age(self) -> float:
@@ -202,14 +216,14 @@ class Follower:
 
     def close(self) -> None:
         """End the thread. One that waits for the database is left to itself after five seconds."""
-        self._ended.set()
-        if self._thread is not None and self._pid == os.getpid():
-            self._thread.join(_PATIENCE)
+        here = self._here()
+        here.ended.set()
+        if here.thread is not None and here.thread is not current_thread():
+            here.thread.join(_PATIENCE)
 
-    def _adopt(self) -> None:
-        # After a fork: the parent's thread is not here, and its locks may have been held.
-        self._pid, self._lock, self._starting, self._ended = os.getpid(), Lock(), Lock(), Event()
-        self._thread = None
+    def _here(self) -> _InProcess:
+        pid = os.getpid()
+        return self._processes.get(pid) or self._processes.setdefault(pid, _InProcess())
 
     def _follow(self, ended: Event) -> None:
         due = monotonic() + min(_CHORES, self._reload)
@@ -241,7 +255,12 @@ class Follower:
         self.start()
         now = monotonic()
         stale = self._view is None or now - self._heard > self._limit
-        if not stale and (now - self._tried < _LATE or self._lock.locked()):
+        if not stale and (now - self._tried < _LATE or self._here().lock.locked()):
+            return
+        if self._failed and self.follows():
+            # The thread tries again at once: no caller need find out for himself that the database still does not answer.
+            if stale:
+                raise RevocationsUnavailable("the revocations in the database were not read for longer than allowed")
             return
         try:
             self.look()
