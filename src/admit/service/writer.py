@@ -16,6 +16,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from admit.errors import StorageUnavailable
+
 T = TypeVar("T")
 _GROUP: Final = 64  # calls in one commit: past some thirty the flush is already a small part of each
 _Call = tuple[Callable[[Connection], Any], Future[Any]]
@@ -26,40 +28,48 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._lock = Lock()
+        self._calls: SimpleQueue[_Call | None] | None = None
+        """Of the thread at work; each has its own, or one that is to end would leave the end to another."""
         self._thread: Thread | None = None
         self._connection: Connection | None = None
 
     def run(self, call: Callable[[Connection], T], timeout: float) -> T:
         """What `call` answers, once it is committed. Raises what it raised, a database error, or TimeoutError."""
         future: Future[T] = Future()
-        self._calls.put((call, future))
-        if self._thread is None:
-            self._start()
+        with self._lock:
+            calls = self._calls or self._start()
+            calls.put((call, future))
         return future.result(timeout)
 
     def close(self) -> None:
         """End the thread after the calls already waiting."""
         with self._lock:
-            thread, self._thread = self._thread, None
+            calls, self._calls, thread = self._calls, None, self._thread
+            if calls is not None:
+                calls.put(None)
         if thread is not None:
-            self._calls.put(None)
             thread.join()
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = Thread(target=self._work, name="admit-writer", daemon=True)
-                self._thread.start()
+    def _start(self) -> SimpleQueue[_Call | None]:
+        calls: SimpleQueue[_Call | None] = SimpleQueue()
+        thread = Thread(target=self._work, args=(calls, self._thread), name="admit-writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            raise StorageUnavailable("no thread can be started: the process is ending or at its limit") from None
+        self._calls, self._thread = calls, thread
+        return calls
 
-    def _work(self) -> None:
-        while (first := self._calls.get()) is not None:
+    def _work(self, calls: SimpleQueue[_Call | None], before: Thread | None) -> None:
+        if before is not None:
+            before.join()  # it has the connection until its end
+        while (first := calls.get()) is not None:
             group = [first]
             last = False
             try:
                 while len(group) < _GROUP and not last:
-                    call = self._calls.get_nowait()
+                    call = calls.get_nowait()
                     if call is None:
                         last = True
                     else:
@@ -86,7 +96,7 @@ class Writer:
                     answers.append((future, None, error))
                 driver.execute("RELEASE one_call")
             driver.execute("COMMIT")
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except BaseException as error:  # noqa: BLE001 - theirs too, or they would wait for a thread that is dead
             self._drop()  # closing rolls back: nothing of this group is in the database
             answers = [(future, None, error) for _, future in group]
         for future, value, failure in answers:
