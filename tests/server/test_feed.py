@@ -206,7 +206,7 @@ def test_no_thread_waits_for_a_signature_where_another_request_was_faster(tmp_pa
             signer._edition, signer._paid = None, time.monotonic() + 10 + 3
         await asyncio.sleep(0.5)
         assert not asked.done()
-        assert calls._threads._limiter.borrowed_tokens == 0
+        assert calls._threads.here().running.borrowed_tokens == 0
         assert await asked
 
     asyncio.run(play())

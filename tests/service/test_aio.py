@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from threading import Event, Thread
 
 import anyio
 import pytest
@@ -13,8 +14,10 @@ from admit.service.accounts import Users
 from admit.service.clients import Clients
 from admit.service.facade import TokenService
 from admit.service.keys import Keys
+from admit.service.login_policy import LoginPolicy
 from admit.service.totp import Totp
-from tests.service.conftest import PASSWORD
+from tests.helpers.waiting import until
+from tests.service.conftest import PASSWORD, Opener, cheap
 
 PAIRS = [
     (TokenService, aio.AsyncTokenService),
@@ -60,3 +63,35 @@ def test_a_session_lives_and_ends_through_awaited_calls(service: TokenService) -
         await auth.ready()
 
     anyio.run(main)
+
+
+def test_several_event_loops_share_a_service_and_nobody_waits_for_a_wake_up_from_another(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = cheap(opened(logins=LoginPolicy(password_hashes=1)))
+    auth = aio.AsyncTokenService(service)
+    service.users.add("alice", PASSWORD)
+    entered, go_on, check = Event(), Event(), service._core.passwords.check
+
+    def held(stored: str | None, password: str) -> bool:
+        entered.set()
+        go_on.wait(30)
+        return check(stored, password)
+
+    async def crowd(count: int) -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(count):
+                group.start_soon(auth.login, "alice", PASSWORD)
+
+    monkeypatch.setattr(service._core.passwords, "check", held)
+    loops = [Thread(target=anyio.run, args=(crowd, 6)) for _ in range(2)]  # four hold threads, two wait in the loop
+    loops[0].start()
+    assert entered.wait(30)
+    until(lambda: auth.hashes == (4, 2))
+    loops[1].start()
+    until(lambda: auth.hashes == (8, 4))  # its places are its own
+    go_on.set()
+    for loop in loops:
+        loop.join(30)
+    assert len(service.sessions(service.users.list()[0].id)) == 12
+    assert auth.hashes == (0, 0)

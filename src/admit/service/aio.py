@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 
 from admit.service import accounts, login, password_change
 from admit.service.cleanup import LIMIT
@@ -51,31 +53,51 @@ _LOOKING = 16
 """So many times `password_queue` may wait for it, since that queue is emptied so much faster."""
 
 
-class _Threads:
-    def __init__(self, limiter: CapacityLimiter, policy: LoginPolicy) -> None:
-        self._limiter = limiter
+class _InLoop:
+    """What belongs to one event loop: only its own thread can wake who waits there."""
+
+    def __init__(self, threads: int, policy: LoginPolicy) -> None:
+        self.running = CapacityLimiter(threads)
         # Calls that hash a password have threads of their own, so that a flood of logins leaves refreshes theirs; and
         # somewhat more than there are places, since a login also waits for the database.
-        threads = 2 * policy.places + 2
-        self._hashing = CapacityLimiter(threads)
+        hashing = 2 * policy.places + 2
+        self.hashing = CapacityLimiter(hashing)
         seconds = policy.password_wait.total_seconds()
-        self._turns = Turns(threads, policy.password_queue, seconds)
-        self._looking = CapacityLimiter(_LOOKS)
-        self._looks = Turns(_LOOKS, _LOOKING * policy.password_queue, seconds)
+        self.turns = Turns(hashing, policy.password_queue, seconds)
+        self.looking = CapacityLimiter(_LOOKS)
+        self.looks = Turns(_LOOKS, _LOOKING * policy.password_queue, seconds)
+
+
+class _Threads:
+    def __init__(self, threads: int, policy: LoginPolicy) -> None:
+        self._threads, self._policy = threads, policy
+        self._here: RunVar[_InLoop] = RunVar(f"admit_threads_{id(self)}")
+        self._loops = WeakSet[_InLoop]()
+
+    def here(self) -> _InLoop:
+        own = self._here.get(None)
+        if own is None:
+            own = _InLoop(self._threads, self._policy)
+            self._here.set(own)
+            self._loops.add(own)
+        return own
 
     def hashes(self) -> tuple[int, int]:
-        return self._hashing.borrowed_tokens, self._turns.waiting
+        loops = tuple(self._loops)
+        return sum(each.hashing.borrowed_tokens for each in loops), sum(each.turns.waiting for each in loops)
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._limiter)
+        return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self.here().running)
 
     async def look(self, address: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._looks.awaited(Line(Lane.NEW, network(address))):
-            return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._looking)
+        here = self.here()
+        async with here.looks.awaited(Line(Lane.NEW, network(address))):
+            return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=here.looking)
 
     async def hash(self, line: Line, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._turns.awaited(line):
-            return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self._hashing)
+        here = self.here()
+        async with here.turns.awaited(line):
+            return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=here.hashing)
 
 
 class AsyncTokenService:
@@ -87,9 +109,7 @@ class AsyncTokenService:
 
     def __init__(self, service: TokenService) -> None:
         self.sync = service
-        self._threads = threads = _Threads(
-            CapacityLimiter(_THREADS if service._storage.sqlite else POOL), service._core.logins
-        )
+        self._threads = threads = _Threads(_THREADS if service._storage.sqlite else POOL, service._core.logins)
         self.users = AsyncUsers(service.users, threads)
         self.clients = AsyncClients(service.clients, threads)
         self.keys = AsyncKeys(service.keys, threads)
