@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from threading import Event, Thread
 
 import anyio
 import pytest
 
-from admit.errors import InvalidGrant
+from admit.errors import InvalidGrant, StorageUnavailable
 from admit.service import aio
 from admit.service.accounts import Users
 from admit.service.clients import Clients
@@ -95,3 +96,72 @@ def test_several_event_loops_share_a_service_and_nobody_waits_for_a_wake_up_from
         loop.join(30)
     assert len(service.sessions(service.users.list()[0].id)) == 12
     assert auth.hashes == (0, 0)
+
+
+def test_a_call_that_is_cancelled_ends_at_once_and_its_thread_keeps_its_place(
+    service: TokenService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aio, "_THREADS", 1)
+    auth, begun, go_on = aio.AsyncTokenService(service), Event(), Event()
+    jwks = service.jwks
+
+    def held() -> dict[str, object]:
+        begun.set()
+        go_on.wait(30)
+        raise StorageUnavailable("nobody hears of it")
+
+    async def main() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(service, "jwks", held)
+            first = asyncio.ensure_future(auth.jwks())
+            while not begun.is_set():
+                await asyncio.sleep(0.005)
+        second = asyncio.ensure_future(auth.jwks())
+        running = auth._threads.here().running
+        while not running.statistics().tasks_waiting:
+            await asyncio.sleep(0.005)
+        for task in (first, second):
+            task.cancel()
+        await asyncio.wait((first, second))
+        assert first.cancelled()
+        assert second.cancelled()
+        assert running.borrowed_tokens == 1
+        third = asyncio.ensure_future(auth.jwks())
+        await asyncio.sleep(0.05)
+        assert running.statistics().tasks_waiting == 1  # the second has left the queue
+        assert not third.done()
+        go_on.set()
+        assert await third == jwks()
+        assert running.borrowed_tokens == 0
+
+    asyncio.run(main())
+
+
+def test_a_login_that_is_cancelled_keeps_its_turn_while_its_password_is_hashed(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = cheap(opened(logins=LoginPolicy(password_hashes=1)))
+    service.users.add("alice", PASSWORD)
+    auth, begun, go_on, check = aio.AsyncTokenService(service), Event(), Event(), service._core.passwords.check
+
+    def held(stored: str | None, password: str) -> bool:
+        begun.set()
+        go_on.wait(30)
+        return check(stored, password)
+
+    async def main() -> None:
+        monkeypatch.setattr(service._core.passwords, "check", held)
+        login = asyncio.ensure_future(auth.login("alice", PASSWORD))
+        while not begun.is_set():
+            await asyncio.sleep(0.005)
+        turns, free = auth._threads.here().turns, auth._threads.here().turns._free
+        login.cancel()
+        await asyncio.wait((login,))
+        assert login.cancelled()
+        assert (auth.hashes, turns._free) == ((1, 0), free)
+        go_on.set()
+        while auth.hashes != (0, 0):
+            await asyncio.sleep(0.005)
+        assert turns._free == free + 1
+
+    asyncio.run(main())

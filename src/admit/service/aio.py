@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from weakref import WeakSet
 
 from anyio import CapacityLimiter, to_thread
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 E = TypeVar("E")
+_NO_TURN: Final = nullcontext()
 _THREADS = 40
 """At once on SQLite, where a commit is shared; on PostgreSQL as many as the pool has connections."""
 _LOOKS = 2
@@ -87,17 +91,44 @@ class _Threads:
         return sum(each.hashing.borrowed_tokens for each in loops), sum(each.turns.waiting for each in loops)
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=self.here().running)
+        return await _through(partial(call, *args, **kwargs), self.here().running, _NO_TURN)
 
     async def look(self, address: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         here = self.here()
-        async with here.looks.awaited(Line(Lane.NEW, network(address))):
-            return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=here.looking)
+        turn = here.looks.awaited(Line(Lane.NEW, network(address)))
+        return await _through(partial(call, *args, **kwargs), here.looking, turn)
 
     async def hash(self, line: Line, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         here = self.here()
-        async with here.turns.awaited(line):
-            return await to_thread.run_sync(partial(call, *args, **kwargs), limiter=here.hashing)
+        return await _through(partial(call, *args, **kwargs), here.hashing, here.turns.awaited(line))
+
+
+async def _through(call: Callable[[], T], limiter: CapacityLimiter, turn: AbstractAsyncContextManager[None]) -> T:
+    """What `call` answers in a thread. Whoever is cancelled leaves at once, and the thread keeps its places until its end:
+    given to others while it waits for the database, they would let in any number of threads."""
+    begun = Event()
+
+    def work() -> T:
+        begun.set()
+        return call()
+
+    async def places() -> T:
+        async with turn:
+            return await to_thread.run_sync(work, limiter=limiter)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return await places()  # trio, which waits for its threads
+    task = asyncio.ensure_future(places())
+    try:
+        await asyncio.wait((task,))
+    except asyncio.CancelledError:
+        if not begun.is_set():
+            task.cancel()
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody is left to hear of it
+        raise
+    return task.result()
 
 
 class AsyncTokenService:
