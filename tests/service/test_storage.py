@@ -18,6 +18,7 @@ from admit.errors import ConfigurationError, StorageUnavailable
 from admit.service import migrations, schema
 from admit.service.facade import TokenService
 from admit.service.storage import Storage, Tx
+from tests.helpers.fork import succeeds_in_a_child
 from tests.service.conftest import PASSWORD, Opener
 
 
@@ -131,6 +132,42 @@ def test_a_busy_database_is_unavailable_and_uses_no_token_up(
     blocker.close()
     service.ready()
     assert service.refresh(pair.refresh_token).session_id == pair.session_id
+
+
+@pytest.mark.parametrize("fate", ["deleted", "moved", "replaced"])
+def test_a_file_that_is_gone_is_unavailable_instead_of_written_in_vain(
+    opened: Opener, tmp_path: Path, fate: str
+) -> None:
+    service = opened()
+    sub = service.users.add("alice", PASSWORD).id
+    service.ready()
+    path, aside = tmp_path / "auth.db", tmp_path / "aside.db"
+    path.rename(aside)
+    if fate == "replaced":
+        path.touch()
+    for call in (lambda: service.logout_everywhere(sub), lambda: service.sessions(sub), service.ready):
+        with pytest.raises(StorageUnavailable, match="deleted, moved or replaced"):
+            call()
+    assert service.readiness()["database"] == "down"
+    assert path.exists() == (fate == "replaced")  # none is made in its place
+    if fate == "moved":
+        aside.rename(path)
+        service.ready()
+        assert service.sessions(sub) == []
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_relative_name_is_the_same_file_wherever_the_process_goes(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    service = opened(database="sqlite:///auth.db")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    service.users.add("alice", PASSWORD)
+    service.ready()
+    assert succeeds_in_a_child(service.ready)  # which opens it anew, as a daemon does
+    assert list(Path().iterdir()) == []
 
 
 def test_an_answered_change_survives_a_power_cut(service: TokenService) -> None:

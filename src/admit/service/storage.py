@@ -106,9 +106,16 @@ _ASK: Final = select(Now())
 class _InProcess:
     """What belongs to one process: a fork must not share connections, threads or locks with its parent."""
 
-    def __init__(self, engine: Engine, writer: Writer | None) -> None:
+    def __init__(self, engine: Engine, writer: Writer | None, path: str = "") -> None:
         # In autocommit: each statement commits by itself unless _written says BEGIN. So a read is one round trip.
         self.engine, self.writer = engine, writer
+        self._path, self._file = path, _file_at(path)
+
+    def must_be_there(self) -> None:
+        """Raise where SQLite's file has gone: what is written into it then is answered, and nowhere after a restart; and
+        whoever opens what lies in its place writes the old journal over it."""
+        if self._file is not None and _file_at(self._path) != self._file:
+            raise sqlite3.OperationalError("its file was deleted, moved or replaced while it was in use")
 
 
 class Storage:
@@ -129,6 +136,7 @@ class Storage:
         self.sqlite = backend == "sqlite"
         if self.sqlite and self.url.database in (None, "", ":memory:"):
             raise ConfigurationError("an SQLite database in memory would forget every revocation; name a file")
+        self._path = os.path.abspath(str(self.url.database))  # now: who becomes a daemon is in another folder then
         # Never removed: letting go of a parent's connections in a child would close them for the parent too.
         self._processes: dict[int, _InProcess] = {}
         self._opening = Lock()
@@ -212,8 +220,10 @@ class Storage:
 
     def _again(self, work: Callable[[_InProcess], T]) -> T:
         """Once more where a connection of the pool turns out to be dead: the first to notice empties the whole pool."""
+        process = self._process()
+        process.must_be_there()
         try:
-            return work(self._process())
+            return work(process)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
@@ -278,9 +288,9 @@ class Storage:
                     self._given.dispose(close=False)
                 return _InProcess(self._given.execution_options(isolation_level="AUTOCOMMIT"), None)
             return _InProcess(_postgres(self.url), None)
-        _own(self.url)
+        _own(self._path)
         engine = create_engine(
-            self.url,
+            self.url if "uri" in self.url.query else self.url.set(database=self._path),
             isolation_level="AUTOCOMMIT",
             pool_size=_READERS,
             max_overflow=0,
@@ -290,7 +300,7 @@ class Storage:
         )
         if self.url.query.get("mode") != "ro":  # whoever only reads leaves the journal as it is
             event.listen(engine, "connect", _prepare)
-        return _InProcess(engine, Writer(engine))
+        return _InProcess(engine, Writer(engine), self._path)
 
 
 def _commit(connection: Connection) -> None:
@@ -331,13 +341,22 @@ def _bound(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchem
     connection.commit()
 
 
-def _own(url: URL) -> None:
+def _own(path: str) -> None:
     """A new file is its owner's alone, whatever the umask: password hashes lie in it. SQLite gives -wal and -shm its mode.
 
     One that exists is never opened here: closing it would let go of the locks that this process holds on it (POSIX).
     """
     with suppress(OSError):  # it is there, or cannot be made, which SQLite tells
-        os.close(os.open(str(url.database), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """Which file that is; None where there is none, or a name that only SQLite knows (`file:`)."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _prepare(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
