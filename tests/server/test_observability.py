@@ -24,6 +24,7 @@ from admit.server import create_app, logs
 from admit.server.errors import render, unexpected
 from admit.service.facade import TokenService
 from admit.service.schema import assertions, feed, keys, secrets
+from tests.helpers.fork import succeeds_in_a_child
 from tests.server.conftest import PASSWORD
 
 SERVICE = {"issuer": "https://auth.example", "audience": "orders", "master_key": bytes(range(32))}
@@ -491,3 +492,25 @@ def test_errors_of_libraries_are_said_once_a_minute_by_what_they_are(seldom: log
     assert not passes("Exception in callback <function f at 0x7f00bb>")
     assert passes("Shutting down", level=logging.INFO)
     assert passes("Shutting down", level=logging.INFO)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_forked_while_something_was_counted_counts_from_zero(service: TokenService) -> None:
+    create_app(service)
+    measured = service._storage.around
+    metrics = measured.__self__  # type: ignore[union-attr]
+    service.sessions("nobody")
+
+    def counted() -> float:
+        found = {sample.name: sample.value for metric in metrics.collect() for sample in metric.samples}
+        return float(found.get("admit_database_seconds_count", 0))
+
+    def work() -> None:
+        assert counted() == 0
+        service.sessions("nobody")
+        assert counted() > 0
+
+    before = counted()
+    assert before > 0
+    with metrics._here().transactions._lock:
+        assert succeeds_in_a_child(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -25,8 +26,40 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 _FAILURES: Final = ("busy", "pool", "away", "error", "retried")
 
 
+class _Counts:
+    """What one process has counted: another one, forked amid a count, would wait for its lock for ever."""
+
+    def __init__(self, look: Callable[[], Iterable[Metric]]) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.requests = Counter("admit_http_requests", "Requests answered.", ("endpoint", "status"), registry=registry)
+        self.seconds = Histogram(
+            "admit_http_request_seconds",
+            "Seconds from the request's head to its answer.",
+            ("endpoint",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.outcomes = Counter(
+            "admit_outcomes",
+            "What requests came to: ok, the code of an error, or refused where it has none.",
+            ("endpoint", "outcome"),
+            registry=registry,
+        )
+        self.events = Counter("admit_audit_events", "Events of the audit trail.", ("event",), registry=registry)
+        self.transactions = Histogram(
+            "admit_database_seconds",
+            "Seconds in the database, waiting for a connection or a commit included.",
+            ("operation", "outcome"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        registry.register(_Now(look))
+        self.children: dict[tuple[str, int, str], tuple[Counter, Histogram, Counter]] = {}
+
+
 class Metrics:
-    """One registry for one app, so that two apps in one process do not mix.
+    """One registry for one app in each process, so that two apps in one process do not mix.
 
     hashing: (passwords that are hashed now, that wait for it). followers: requests that wait for the feed.
     """
@@ -35,32 +68,7 @@ class Metrics:
         self, service: TokenService, *, followers: Callable[[], float], hashing: Callable[[], tuple[int, int]]
     ) -> None:
         self._service, self._followers, self._hashing = service, followers, hashing
-        self._registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self._requests = Counter("admit_http_requests", "Requests answered.", ("endpoint", "status"), registry=registry)
-        self._seconds = Histogram(
-            "admit_http_request_seconds",
-            "Seconds from the request's head to its answer.",
-            ("endpoint",),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._outcomes = Counter(
-            "admit_outcomes",
-            "What requests came to: ok, the code of an error, or refused where it has none.",
-            ("endpoint", "outcome"),
-            registry=registry,
-        )
-        self._events = Counter("admit_audit_events", "Events of the audit trail.", ("event",), registry=registry)
-        self._transactions = Histogram(
-            "admit_database_seconds",
-            "Seconds in the database, waiting for a connection or a commit included.",
-            ("operation", "outcome"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        registry.register(_Now(self._now))
-        self._children: dict[tuple[str, int, str], tuple[Counter, Histogram, Counter]] = {}
+        self._processes: dict[int, _Counts] = {}
 
     def watch(self) -> None:
         """Count what the service itself does, too. For one app in a process."""
@@ -69,24 +77,29 @@ class Metrics:
 
     def done(self, endpoint: str, status: int, outcome: str, seconds: float) -> None:
         """Count one answered request; `endpoint` and `outcome` are our own words, so the labels stay bounded."""
-        children = self._children.get((endpoint, status, outcome))
+        here = self._here()
+        children = here.children.get((endpoint, status, outcome))
         if children is None:
             children = (
-                self._requests.labels(endpoint, str(status)),
-                self._seconds.labels(endpoint),
-                self._outcomes.labels(endpoint, outcome),
+                here.requests.labels(endpoint, str(status)),
+                here.seconds.labels(endpoint),
+                here.outcomes.labels(endpoint, outcome),
             )
-            self._children[endpoint, status, outcome] = children
+            here.children[endpoint, status, outcome] = children
         children[0].inc()
         children[1].observe(seconds)
         children[2].inc()
 
     def collect(self) -> list[Metric]:
         """What this process has counted, and how it stands now."""
-        return list(self._registry.collect())
+        return list(self._here().registry.collect())
+
+    def _here(self) -> _Counts:
+        pid = os.getpid()
+        return self._processes.get(pid) or self._processes.setdefault(pid, _Counts(self._now))
 
     def _heard(self, event: AuditEvent) -> None:
-        self._events.labels(event.event).inc()
+        self._here().events.labels(event.event).inc()
 
     @contextmanager
     def _transaction(self, operation: str) -> Iterator[None]:
@@ -97,7 +110,7 @@ class Metrics:
             outcome = "failed"
             raise
         finally:
-            self._transactions.labels(operation, outcome).observe(monotonic() - begun)
+            self._here().transactions.labels(operation, outcome).observe(monotonic() - begun)
 
     def _now(self) -> Iterator[Metric]:
         at_work, waiting = self._hashing()
