@@ -165,3 +165,25 @@ def test_a_login_that_is_cancelled_keeps_its_turn_while_its_password_is_hashed(
         assert turns._free == free + 1
 
     asyncio.run(main())
+
+
+def test_close_does_not_queue_behind_calls_that_hang(service: TokenService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aio, "_THREADS", 1)
+    auth, begun, go_on = aio.AsyncTokenService(service), Event(), Event()
+
+    def held() -> dict[str, object]:
+        begun.set()
+        go_on.wait(30)
+        return {}
+
+    async def main() -> None:
+        monkeypatch.setattr(service, "jwks", held)
+        hanging = asyncio.ensure_future(auth.jwks())
+        while not begun.is_set():
+            await asyncio.sleep(0.005)
+        await auth.close()
+        assert not hanging.done()
+        go_on.set()
+        assert await hanging == {}
+
+    asyncio.run(main())

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+from sqlalchemy import create_engine, text
 
 from admit.service import follower
 from admit.service.facade import TokenService
 from tests.helpers.fork import succeeds_in_a_child
+from tests.service.conftest import MASTER
+
+if TYPE_CHECKING:
+    from tests.helpers.postgres import Postgres
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
@@ -30,3 +37,20 @@ def test_a_child_forked_while_the_database_was_looked_at_looks_itself(
 
     with service._core.follower._here().lock:
         assert succeeds_in_a_child(work)
+
+
+def test_a_child_shares_no_connection_of_the_hosts_engine_though_the_service_was_closed_before(
+    postgres: Postgres,
+) -> None:
+    engine = create_engine(postgres.database())
+    service = TokenService(engine, issuer="https://auth.example", audience="orders", master_key=MASTER)
+    session = text("SELECT pg_backend_pid()")
+    service.close()
+    with engine.connect() as connection:  # it goes back to the pool
+        ours = connection.execute(session).scalar_one()
+
+    def work() -> None:
+        assert service._storage.read(lambda tx: tx.execute(session).scalar_one()) != ours
+
+    assert succeeds_in_a_child(work)
+    engine.dispose()

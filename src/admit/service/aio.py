@@ -329,7 +329,7 @@ class AsyncTokenService:
 
     async def close(self) -> None:
         """See TokenService.close."""
-        await self._threads.run(self.sync.close)
+        await _through(self.sync.close, CapacityLimiter(1), _NO_TURN)  # not behind calls that wait for the database
 
 
 class AsyncUsers:

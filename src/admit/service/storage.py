@@ -140,7 +140,7 @@ class Storage:
         # Never removed: letting go of a parent's connections in a child would close them for the parent too.
         self._processes: dict[int, _InProcess] = {}
         self._opening = Lock()
-        self._home = os.getpid()
+        self._home = self._made_in = os.getpid()
         self.around: Callable[[str], AbstractContextManager[None]] | None = None
         """Whoever measures: entered around each transaction, told "read" or "write"."""
         self.owed = False
@@ -277,7 +277,7 @@ class Storage:
                 self._home, self._opening = pid, Lock()
             with self._opening:
                 process = self._processes.get(pid) or self._processes.setdefault(
-                    pid, self._open(forked=bool(self._processes))
+                    pid, self._open(forked=pid != self._made_in)
                 )
         return process
 
