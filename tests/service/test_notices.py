@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from threading import Event
 from typing import Any
 
 import pytest
@@ -123,3 +124,13 @@ def test_where_nobody_can_listen_the_period_remains(two: Any, monkeypatch: pytes
         service.start()
     hears(one, other)
     hears(one, other)
+
+
+def test_the_connection_that_listens_gives_up_a_server_that_has_fallen_silent(two: Any) -> None:
+    from admit.service.postgres import Bounded
+
+    one, _ = two()
+    notices = one._storage.notices()
+    assert not notices.wait(Event(), 0.01)
+    assert isinstance(notices._listening, Bounded)
+    notices.close()

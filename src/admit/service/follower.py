@@ -102,7 +102,7 @@ class Follower:
         self._heard = self._tried = 0.0
         self._purged = -inf
         self._told = ""
-        self._failed = False
+        self._failed = -inf
         self._processes: dict[int, _InProcess] = {}
         self._callbacks: list[Callable[[], None]] = []
         self._limit = policy.feed_limit.total_seconds()
@@ -162,18 +162,21 @@ class Follower:
             raise StorageUnavailable("the database has not answered another caller yet")
         try:
             self._tried = started = monotonic()
-            self._failed, before = True, self._view  # until it has answered
+            before = self._view
             try:
                 view = self._storage.read(lambda tx: self._read(tx, before))
+            except StorageUnavailable:
+                self._failed = monotonic()
+                raise
             except KeysUnavailable as error:
                 # The keys changed, and do not open here. One of those held may have been cut off: none counts any more.
-                self._heard, self._failed = -inf, False
+                self._heard = self._failed = -inf
                 if before is not None:  # or whoever opens the service is told
                     self._say(str(error))
                 raise
             self._purge(view)
             view.heard = started
-            self._view, self._heard, self._told, self._failed = view, started, "", False
+            self._view, self._heard, self._told = view, started, ""
             moved = before is None or view.head[:2] != before.head[:2]
         finally:
             lock.release()
@@ -255,9 +258,10 @@ class Follower:
         self.start()
         now = monotonic()
         stale = self._view is None or now - self._heard > self._limit
-        if not stale and (now - self._tried < _LATE or self._here().lock.locked()):
+        asked = self._here().lock.locked()
+        if not stale and (now - self._tried < _LATE or asked):
             return
-        if self._failed and self.follows():
+        if (asked or now - self._failed < _PATIENCE) and self._failed > self._heard and self.follows():
             # The thread tries again at once: no caller need find out for himself that the database still does not answer.
             if stale:
                 raise RevocationsUnavailable("the revocations in the database were not read for longer than allowed")

@@ -65,10 +65,13 @@ class Notices:
         dialect = self._engine.dialect
         if dialect.driver != "psycopg":  # others wait in other ways
             return
+        from admit.service import postgres  # here: the driver is an extra
+
         arguments, named = dialect.create_connect_args(self._engine.url)
         try:
             # Not of the pool: there it would be missing for good, and waiting for a place would hold up the looks.
-            self._listening = dialect.connect(*arguments, **{"connect_timeout": 2, **named, "autocommit": True})
+            named = {"connect_timeout": 2, **named, "autocommit": True}
+            self._listening = postgres.connect(dialect, None, list(arguments), named)  # a silent server is given up
             self._listening.execute(f"LISTEN {_CHANNEL}")
         except Exception:  # noqa: BLE001 - as above
             self.close()
