@@ -101,6 +101,17 @@ async def told(websocket: WebSocket, how: str) -> None:
         SEEN.append(f"told while it {how}")
 
 
+async def heedless(websocket: WebSocket) -> None:
+    """Receive, whatever comes."""
+    await websocket.accept()
+    await websocket.send_text("open")
+    try:
+        for _ in range(100):
+            SEEN.append((await websocket.receive())["type"])
+    except RuntimeError:
+        SEEN.append("stopped")
+
+
 async def events() -> AsyncIterator[str]:
     """One event, and then silence."""
     try:
@@ -141,6 +152,7 @@ def starlette_app() -> Any:
         routes=[
             WebSocketRoute("/ws", echo),
             WebSocketRoute("/tick", tick),
+            WebSocketRoute("/heedless", heedless),
             WebSocketRoute("/{how}/late", late),
             Route("/quiet", stream),
             Route("/many", stream),
@@ -160,6 +172,10 @@ def fastapi_app() -> Any:
     @app.websocket("/tick")
     async def ticker(websocket: WebSocket, who: Annotated[Claims[None], Security(bearer.socket)]) -> None:
         await tick(websocket)
+
+    @app.websocket("/heedless")
+    async def deaf(websocket: WebSocket, who: Annotated[Claims[None], Security(bearer.socket)]) -> None:
+        await heedless(websocket)
 
     @app.websocket("/{how}/late")
     async def late(websocket: WebSocket, how: str, who: Annotated[Claims[None], Security(bearer.socket)]) -> None:
@@ -337,6 +353,18 @@ def test_a_handler_sees_a_disconnect_in_whatever_it_does_after_the_end(
     finally:
         CLOSED.set()
     settled(lambda: f"told while it {how}" in SEEN)
+
+
+@BOTH
+def test_a_handler_that_heeds_no_disconnect_is_told_once_and_then_stopped(
+    hosts: dict[str, str], door: str, later: Callable[[], None]
+) -> None:
+    SEEN.clear()
+    with opened(hosts[door], "/heedless", bearer(token())) as websocket:
+        assert websocket.recv(timeout=20) == "open"
+        later()
+        assert closing(websocket) == 4401
+    settled(lambda: SEEN == ["websocket.disconnect", "stopped"])
 
 
 @pytest.mark.parametrize("gone", [OSError(), RuntimeError(), WebSocketDisconnect(1006)])

@@ -136,8 +136,18 @@ class Bearer(SecurityBase, Generic[E]):
 
 def _told(websocket: WebSocket) -> Callable[[AdmitError], Awaitable[bool]]:
     """What ends a WebSocket whose token has ended. Its handler then sees a disconnect, whether it receives or sends."""
-    socket = Socket(websocket.receive, websocket.send)
+    theirs, socket = websocket.receive, Socket(websocket.receive, websocket.send)
     code = UNAUTHORIZED
+
+    async def receive() -> Message:
+        if websocket.client_state is WebSocketState.DISCONNECTED:
+            return (
+                await theirs()
+            )  # which raises: a handler that heeds no disconnect would take the event loop for itself
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            websocket.client_state = WebSocketState.DISCONNECTED
+        return message
 
     async def send(message: Message) -> None:
         try:
@@ -154,7 +164,7 @@ def _told(websocket: WebSocket) -> Callable[[AdmitError], Awaitable[bool]]:
             websocket.application_state = before
         return False
 
-    websocket.receive, websocket.send = socket.receive, send  # type: ignore[method-assign]
+    websocket.receive, websocket.send = receive, send  # type: ignore[method-assign]
     return end
 
 
