@@ -307,6 +307,21 @@ def test_a_closed_clients_keys_age_as_if_the_issuer_were_down(
     assert client.current() is good
 
 
+def test_what_failed_before_a_close_or_a_fork_makes_no_old_keys_count(
+    issuer: Any, client: JWKSClient, ticker: Any
+) -> None:
+    client.current()
+    works, issuer.answers[JWKS] = issuer.answers[JWKS], lambda _: (503, {}, b"")
+    ticker.now += issuer.max_age + 1
+    assert issuer.key.kid in client.current()
+    client.close()
+    until(lambda: not client._background.alive)
+    issuer.keys, issuer.answers[JWKS] = [Key.generate("ES256").public()], works
+    ticker.now += 3600
+    client.open()
+    assert issuer.key.kid not in client.current()
+
+
 def test_a_dripping_answer_is_cut_off_at_the_deadline_for_the_whole(issuer: Any) -> None:
     issuer.answers[JWKS] = drip
     begun = time.monotonic()

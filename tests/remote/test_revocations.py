@@ -194,19 +194,36 @@ def test_where_there_is_another_way_nobody_waits_for_a_feed_that_failed_and_then
     verifier, feed, go_on = remote.verifier(audience="orders"), remote.revocations, threading.Event()
     assert feed is not None
     remote.keys.current()
-    poll(remote)
+    feed.start()
     issuer.answers[FEED] = lambda _: (503, {}, b"")
-    feed._background._once(feed._poll)
+    until(lambda: feed._background.error is not None)
     issuer.answers[FEED] = lambda _: go_on.wait(60) and None
     issuer.answers["/introspect"] = lambda _: document({"active": True})
     ticker.now += 310
     asked = issuer.asked[FEED]
-    feed._background.begin()
     until(lambda: issuer.asked[FEED] > asked)
     for _ in range(3):
         assert verifier.verify(issuer.token()).sub == "alice"
     assert feed._background._runs[os.getpid()].given_up == 0, "nobody waited in vain"
     go_on.set()
+    remote.close()
+
+
+def test_a_child_of_fork_asks_once_before_it_accepts_what_its_parent_heard(issuer: Any, ticker: Any) -> None:
+    remote = RemoteIssuer(issuer.url, revocations="required", on_stale="accept", now=ticker)
+    verifier, feed, plain = remote.verifier(audience="orders"), remote.revocations, issuer.answers[FEED]
+    assert feed is not None
+    feed.start()
+    issuer.answers[FEED] = lambda _: (503, {}, b"")
+    until(lambda: feed._background.error is not None)
+    feed._background.close()  # as there, its thread is gone
+    until(lambda: not feed._background.alive)
+    feed._background.open()
+    issuer.answers[FEED] = plain
+    issuer.cut_off("jti", "j1")
+    ticker.now += 310
+    with pytest.raises(RevokedToken):
+        verifier.verify(issuer.token(jti="j1"))
     remote.close()
 
 

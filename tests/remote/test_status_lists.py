@@ -210,6 +210,23 @@ def test_nobody_waits_for_a_host_that_hangs_while_the_last_list_counts(
         assert checked(issuer, lists)
 
 
+def test_what_failed_before_a_fork_makes_no_old_list_count(
+    issuer: Any, published: Published, lists: StatusLists, ticker: Any
+) -> None:
+    assert checked(issuer, lists)
+    issuer.answers[PATH] = lambda _: (503, {}, b"")
+    ticker.now += 61
+    assert checked(issuer, lists)
+    background = lists._followed(issuer.url + PATH).background
+    background.close()  # as in a child of fork, its thread is gone
+    until(lambda: not background.alive)
+    background.open()
+    published.statuses[7], issuer.answers[PATH] = 1, published.answer
+    ticker.now += 600
+    with pytest.raises(RevokedToken):
+        checked(issuer, lists)
+
+
 def test_a_list_that_says_no_end_counts_for_a_day_from_its_signature(
     issuer: Any, published: Published, opened: Opener
 ) -> None:

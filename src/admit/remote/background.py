@@ -149,6 +149,7 @@ class Background:
             raise Unavailable("this client was closed")
         if runs.thread is None or not runs.thread.is_alive():
             runs.running, runs.wanted = False, True
+            self.error = None  # of before a fork, or before `close`: it says nothing of now
             thread = Thread(target=_loop, args=(self, runs), name=self._name, daemon=True)
             try:
                 thread.start()

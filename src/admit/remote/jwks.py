@@ -118,11 +118,11 @@ class JWKSClient:
         now = self._now()
         if held.fetched <= now < held.refresh:
             return held.keys
+        with suppress(Unavailable):  # it was closed: the keys only age
+            self._background.wake()  # its thread may have died with a fork
         # While fetching fails the old keys count anyway: an issuer that hangs must not cost every request its time.
         until = held.expires if self._background.error is None else held.expires + self._stale
         if held.fetched <= now < until:
-            with suppress(Unavailable):  # it was closed: the keys only age
-                self._background.wake()  # its thread may have died with a fork
             return held.keys
         # Expired, or the clock went back: a key removed meanwhile must not verify, so fetch first; if that fails, the
         # old keys for a while.

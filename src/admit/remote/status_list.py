@@ -207,12 +207,12 @@ class _Followed:
     def current(self) -> StatusList:
         """The list in force, without I/O while it is fresh. Raises RevocationsUnavailable, KeysUnavailable."""
         held, now, keys = self._held, self._lists._now(), self._lists._keys.current()
+        if held is not None and now >= held.refresh:
+            with suppress(Unavailable):
+                self.background.wake()  # its thread may have died with a fork
         # While fetching fails the last list counts anyway: a host that hangs must not cost every request its time.
         failing = self.background.error is not None
         if held is not None and self._stands(held, held.ends if failing else held.stale, keys):
-            if now >= held.refresh:
-                with suppress(Unavailable):
-                    self.background.wake()  # its thread may have died with a fork
             return held.statuses
         try:
             self.background.run(self._patience, lambda: self._fresh(keys))
