@@ -24,7 +24,8 @@ from admit import Claims, ConfigurationError, InvalidToken, Key, Signer, Unavail
 from admit.errors import KeysUnavailable, UnknownKey
 from admit.remote.issuer import RemoteIssuer
 from admit.web.bearer import Door, Presented, presented
-from tests.remote.conftest import Issuer, document
+from tests.helpers.waiting import until
+from tests.remote.conftest import FEED, Issuer, document
 
 METADATA, OPENID, JWKS = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/jwks"
 
@@ -390,10 +391,19 @@ def test_a_proxy_in_the_environment_that_cannot_be_used_is_named_and_ends_no_thr
     remote.close()
 
 
-def test_where_entering_is_cancelled_while_the_issuer_hangs_no_thread_waits_any_longer(issuer: Any) -> None:
+@pytest.mark.parametrize("time", ["the first", "another"])
+def test_where_entering_is_cancelled_while_the_issuer_hangs_no_thread_waits_any_longer(
+    issuer: Any, ticker: Any, time: str
+) -> None:
     go_on = threading.Event()
-    issuer.answers[METADATA] = lambda _: go_on.wait(60) and None
-    remote = RemoteIssuer(issuer.url, revocations="required", timeout=60.0)
+    remote = RemoteIssuer(issuer.url, revocations="required", timeout=60.0, now=ticker)
+    if time == "another":
+        with remote:
+            ticker.now += issuer.max_age + 1
+    hangs = METADATA if time == "the first" else JWKS
+    for path in (hangs, FEED):
+        issuer.answers[path] = lambda _: go_on.wait(60) and None
+    asked = issuer.asked[hangs]
 
     async def enter() -> None:
         async with remote:
@@ -401,7 +411,7 @@ def test_where_entering_is_cancelled_while_the_issuer_hangs_no_thread_waits_any_
 
     async def main() -> None:
         entering = asyncio.create_task(enter())
-        while not issuer.asked[METADATA]:
+        while issuer.asked[hangs] == asked:
             await asyncio.sleep(0.005)
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -414,3 +424,6 @@ def test_where_entering_is_cancelled_while_the_issuer_hangs_no_thread_waits_any_
         worker.join(20)
     assert not any(worker.is_alive() for worker in workers)
     go_on.set()
+    feed = remote.revocations
+    assert feed is not None
+    until(lambda: not (remote.keys._background.alive or feed._background.alive))

@@ -182,6 +182,8 @@ class RemoteIssuer:
     def warm(self) -> None:
         """Fetch keys and revocations now, in this thread. Raises KeysUnavailable or RevocationsUnavailable."""
         self.keys.open()
+        if self.revocations is not None:
+            self.revocations.open()  # all before the first wait: who is closed meanwhile stays so
         self.keys.current()
         if self.revocations is not None:
             self.revocations.start()

@@ -122,15 +122,18 @@ class RevocationFeed:
         return len(self._set)
 
     def start(self) -> None:
-        """Wait for a first page, after `close` once more. Raises RevocationsUnavailable."""
-        self._keys.open()
-        self._background.open()
+        """Wait for a first page. Raises RevocationsUnavailable."""
         self._catch_up(_START_PATIENCE, starts=True)
 
     def close(self) -> None:
         """End the background thread; what is known ages from now on."""
         self._background.close()
         self._keys.close()
+
+    def open(self) -> None:
+        """Undo `close`."""
+        self._keys.open()
+        self._background.open()
 
     def _fresh(self) -> bool:
         return self._left() > 0
