@@ -242,6 +242,19 @@ def test_a_replayed_answer_never_renews_freshness(issuer: Any, remote: RemoteIss
         remote.revocations.start()
 
 
+def test_a_clock_that_was_ahead_for_a_while_lets_go_of_nothing(
+    issuer: Any, remote: RemoteIssuer, verifier: Verifier[None], wall: Wall
+) -> None:
+    token = issuer.token(jti="j1")
+    issuer.cut_off("jti", "j1")
+    poll(remote)
+    wall.ahead = 3600
+    poll(remote)
+    wall.ahead = 0
+    with pytest.raises(RevokedToken):
+        verifier.verify(token)
+
+
 def test_an_answer_that_took_long_is_as_old_as_the_question(issuer: Any, remote: RemoteIssuer, ticker: Any) -> None:
     assert remote.revocations is not None
     plain = issuer.answers[FEED]
@@ -367,7 +380,7 @@ def test_what_has_expired_is_forgotten_but_for_keys(issuer: Any, remote: RemoteI
         issuer.cut_off(kind, "a")
     poll(remote)
     assert len(remote.revocations) == 2
-    wall.ahead = 800
+    wall.ahead = issuer.iat_offset = 800
     poll(remote)
     assert len(remote.revocations) == 1
 

@@ -128,6 +128,14 @@ def test_what_a_restored_database_does_not_hold_is_no_longer_known(
     assert (service.feed_entries(), page_of(service).entries) == (0, ())
 
 
+def test_what_a_clock_that_was_ahead_let_go_of_is_known_again(service: TokenService, clock: MovableClock) -> None:
+    cut_off(service, "a")
+    for milliseconds, entries in ((7_200_000, 0), (-7_200_000, 1)):
+        clock.forward(milliseconds)
+        service._core.follower.look()
+        assert service.feed_entries() == len(service._core.follower.view().entries) == entries
+
+
 def test_an_entry_that_comes_between_the_reads_of_one_look_is_known_once(
     service: TokenService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

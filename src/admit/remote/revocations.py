@@ -251,9 +251,10 @@ class RevocationFeed:
         if self._on_key is not None and any(entry.kind == "kid" for entry in page.entries):
             self._on_key()
         self._feed, self._seq = page.feed, page.to
-        if now > self._purged + 60:
-            self._set.purge(now)
-            self._purged = int(now)
+        # By this clock alone, one that is ahead for a moment would let go of what still counts.
+        if (until := min(int(now), page.iat)) > self._purged + 60:
+            self._set.purge(until)
+            self._purged = until
         if page.more:
             return
         if now - page.iat > _WARN_AFTER:

@@ -292,7 +292,8 @@ class Follower:
             view = View(head, before.access, before.feed, before.secrets, before.signers, before.turns)
         # Another epoch, or a number that went back (a restored database): what was known may never have been.
         restored = before is not None and (before.head.epoch != head.epoch or before.head.seq > head.seq)
-        known = None if restored else before
+        # And a clock that is set back was ahead: what still counts was let go of.
+        known = None if restored or self._clock() < self._purged else before
         if known is not None:
             view.entries, view.revoked = known.entries, known.revoked
         if known is None or known.head.seq != head.seq:
