@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from admit.errors import ServiceUnreachable, Unavailable
+from admit.remote import background as background_file
 from admit.remote.background import Background
 from admit.tokens.waiting import WouldWait, may_wait
 
@@ -62,6 +63,30 @@ def test_whoever_waits_is_let_go_where_it_is_closed(hanging: Hanging) -> None:
     background.close()
     waiting.join(15)
     assert said == ["this client was closed"], "though the work still hangs"
+
+
+def test_whoever_opens_it_again_while_its_thread_still_ends_has_another_thread(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, go_on = Event(), Event()
+
+    class Lingering(Thread):
+        def run(self) -> None:
+            super().run()
+            over.set()
+            go_on.wait(60)
+
+    monkeypatch.setattr(background_file, "Thread", Lingering)
+    hanging.go_on.set()
+    background = Background(hanging.work, "test")
+    background.run(20, lambda: False)
+    background.close()
+    assert over.wait(20)
+    background.open()
+    background.run(20, lambda: False)
+    assert hanging.runs == 2
+    background.close()
+    go_on.set()
 
 
 def test_a_caller_that_may_not_wait_is_told_so_and_the_run_begins_all_the_same(hanging: Hanging) -> None:

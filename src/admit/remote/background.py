@@ -176,6 +176,7 @@ def _loop(background: Background, runs: _Runs) -> None:
             runs.changed.wait_for(lambda: runs.wanted or background._closed, pause)
             work = background._work()
             if work is None or background._closed:
+                runs.thread = None  # though it lives a moment longer, in which somebody may open it again
                 return
             runs.wanted, runs.running = False, True
         try:
