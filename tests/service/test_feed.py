@@ -177,6 +177,10 @@ def test_what_has_expired_is_looked_for_once_a_minute_not_at_every_look(
     for _ in range(5):
         follower.look()
     assert (len(purged), follower.entries, page_of(service).entries) == (1, 0, ())
+    clock.forward(-3_600_000)
+    for _ in range(5):
+        follower.look()
+    assert len(purged) == 2  # a clock that was set back is not waited for
 
 
 def test_after_a_restored_backup_a_follower_misses_nothing_that_comes(opened: Opener, tmp_path: Path, url: str) -> None:

@@ -142,6 +142,11 @@ def test_a_cache_keeps_a_list_no_longer_than_the_service_itself(
         assert published is not None
         told.append(published.max_age)
     assert told == [6, 6, 2, 1, 6]  # a tenth of the ttl, and then another one
+    service._status_lists._busy.add(0)  # by another caller, who makes the next one
+    now[0] += 7
+    last = service.status_list(0)
+    assert last is not None
+    assert last.max_age == 0
 
 
 def test_a_list_is_signed_anew_at_once_when_its_key_is_revoked(service: TokenService) -> None:
