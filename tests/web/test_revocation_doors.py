@@ -140,7 +140,8 @@ def test_a_token_is_good_then_cut_off_then_nobody_can_know(issuer: Issuer, door:
         wall[0] = 200  # the newest page is too old by now, and every one that comes
         for tokens in (ended, other):
             answer = get(url, tokens)
-            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+            assert answer.status_code == 503
+            assert 1 <= int(answer.headers["Retry-After"]) <= 9
             assert "WWW-Authenticate" not in answer.headers
 
 

@@ -257,8 +257,10 @@ class RevocationFeed:
             self._purged = until
         if page.more:
             return
-        if now - page.iat > _WARN_AFTER:
-            log.warning("the revocation feed of %s is %.0f s old", shown(self._issuer, 200), now - page.iat)
         if page.iat > self._iat:  # the same page once more is no news
             self._iat = page.iat
             self._until, self._until_now = page.iat + self._limit, begun + self._limit
+        if not self._fresh():  # or every request would ask once more, of an issuer whose own database is away
+            raise ServiceUnreachable("the newest page is too old")
+        if now - page.iat > _WARN_AFTER:
+            log.warning("the revocation feed of %s is %.0f s old", shown(self._issuer, 200), now - page.iat)
