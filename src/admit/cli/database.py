@@ -12,7 +12,7 @@ from admit.cli.exits import Exit, Stop
 from admit.cli.group import CONTEXT, Group
 from admit.cli.output import note
 from admit.cli.serve import read_settings, settings_options
-from admit.cli.store import no_service
+from admit.cli.store import no_service, right
 from admit.service import migrations
 from admit.service import restored as restoring
 from admit.service.storage import Storage
@@ -27,8 +27,7 @@ _where: Final = settings_options("data", "database")
 def _storage(config: Path | None, flags: dict[str, Any]) -> Iterator[Storage]:
     settings = read_settings(config, flags)
     if settings.sqlite is not None and not settings.sqlite.parent.is_dir():
-        right = "--database right?" if settings.database else "--data right? jwt serve makes it"
-        raise Stop(f"there is no folder {settings.sqlite.parent}: is {right}", Exit.DATABASE)
+        raise Stop(f"there is no folder {settings.sqlite.parent}: is {right(settings)}", Exit.DATABASE)
     storage = Storage(settings.database_url)
     try:
         yield storage

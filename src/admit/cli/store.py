@@ -46,7 +46,7 @@ def service_made_of(config: Path | None, flags: dict[str, Any]) -> Iterator[Toke
     made = settings.sqlite is not None and not settings.sqlite.exists()
     service = opened(settings)
     if made:
-        note(f"There was no service in {_place(settings)[0]}: this is a new one.", color="yellow")
+        note(f"There was no service in {_place(settings)}: this is a new one.", color="yellow")
     try:
         yield service
     finally:
@@ -55,13 +55,17 @@ def service_made_of(config: Path | None, flags: dict[str, Any]) -> Iterator[Toke
 
 def no_service(settings: Settings) -> Stop:
     """What ends a command for which a service must be there, and is not."""
-    place, named_by = _place(settings)
-    return Stop(f"there is no service in {place}: is {named_by} right? jwt serve makes it", Exit.DATABASE)
+    return Stop(f"there is no service in {_place(settings)}: is {right(settings)}", Exit.DATABASE)
 
 
-def _place(settings: Settings) -> tuple[Path | None, str]:
-    """Where a service on SQLite lies, and the setting that says so."""
-    return (settings.sqlite, "--database") if settings.database else (settings.data, "--data")
+def right(settings: Settings) -> str:
+    """The end of a question: which setting says where the database lies, and who makes what is not there."""
+    return "--database right?" if settings.database else "--data right? jwt serve makes it"
+
+
+def _place(settings: Settings) -> Path | None:
+    """Where a service on SQLite lies."""
+    return settings.sqlite if settings.database else settings.data
 
 
 def print_table(rows: Sequence[dict[str, object]], as_json: bool) -> None:

@@ -140,10 +140,9 @@ def _told(websocket: WebSocket) -> Callable[[AdmitError], Awaitable[bool]]:
     code = UNAUTHORIZED
 
     async def receive() -> Message:
+        # Theirs then raises: a handler that heeds no disconnect would take the event loop for itself.
         if websocket.client_state is WebSocketState.DISCONNECTED:
-            return (
-                await theirs()
-            )  # which raises: a handler that heeds no disconnect would take the event loop for itself
+            return await theirs()
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             websocket.client_state = WebSocketState.DISCONNECTED
