@@ -184,6 +184,22 @@ def test_a_view_that_is_too_old_is_unavailable_and_not_an_acceptance(service: To
         door.verify(pair.access_token)
 
 
+def test_where_no_thread_tries_again_each_caller_does(service: TokenService, alice: str) -> None:
+    pair = service.login("alice", PASSWORD)
+    door, follower, asked = service.verifier(), service._core.follower, list[object]()
+    follower.close()
+
+    def away(query: object) -> None:
+        asked.append(query)
+        raise StorageUnavailable("away")
+
+    object.__setattr__(service._core.storage, "read", away)
+    for count in (1, 2):
+        follower._heard = follower._tried = time.monotonic() - 10
+        door.verify(pair.access_token)
+        assert len(asked) == count
+
+
 def test_a_process_does_not_sign_from_an_old_view(service: TokenService, alice: str) -> None:
     follower = service._core.follower
     follower.close()
