@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import partial
-from threading import Event
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
-from weakref import WeakSet
-
-from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from admit.service import accounts, login, password_change
 from admit.service.cleanup import LIMIT
 from admit.service.clients import FIRST_PARTY, OVERLAP
 from admit.service.storage import POOL
-from admit.service.throttle import network
-from admit.service.turns import Lane, Line, Turns
+from admit.service.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +20,6 @@ if TYPE_CHECKING:
     from admit.service.clients import Clients
     from admit.service.facade import TokenService
     from admit.service.keys import Keys
-    from admit.service.login_policy import LoginPolicy
     from admit.service.results import (
         AccessToken,
         AuditEvent,
@@ -45,90 +35,10 @@ if TYPE_CHECKING:
     from admit.service.totp import Enrollment, Totp
     from admit.tokens.verifier import Verifier
 
-P = ParamSpec("P")
 T = TypeVar("T")
 E = TypeVar("E")
-_NO_TURN: Final = nullcontext()
 _THREADS = 40
 """At once on SQLite, where a commit is shared; on PostgreSQL as many as the pool has connections."""
-_LOOKS = 2
-"""At once, to see in which lane a login waits: a read each, some hundred times shorter than a hash."""
-_LOOKING = 16
-"""So many times `password_queue` may wait for it, since that queue is emptied so much faster."""
-
-
-class _InLoop:
-    """What belongs to one event loop: only its own thread can wake who waits there."""
-
-    def __init__(self, threads: int, policy: LoginPolicy) -> None:
-        self.running = CapacityLimiter(threads)
-        # Calls that hash a password have threads of their own, so that a flood of logins leaves refreshes theirs; and
-        # somewhat more than there are places, since a login also waits for the database.
-        hashing = 2 * policy.places + 2
-        self.hashing = CapacityLimiter(hashing)
-        seconds = policy.password_wait.total_seconds()
-        self.turns = Turns(hashing, policy.password_queue, seconds)
-        self.looking = CapacityLimiter(_LOOKS)
-        self.looks = Turns(_LOOKS, _LOOKING * policy.password_queue, seconds)
-
-
-class _Threads:
-    def __init__(self, threads: int, policy: LoginPolicy) -> None:
-        self._threads, self._policy = threads, policy
-        self._here: RunVar[_InLoop] = RunVar(f"admit_threads_{id(self)}")
-        self._loops = WeakSet[_InLoop]()
-
-    def here(self) -> _InLoop:
-        own = self._here.get(None)
-        if own is None:
-            own = _InLoop(self._threads, self._policy)
-            self._here.set(own)
-            self._loops.add(own)
-        return own
-
-    def hashes(self) -> tuple[int, int]:
-        loops = tuple(self._loops)
-        return sum(each.hashing.borrowed_tokens for each in loops), sum(each.turns.waiting for each in loops)
-
-    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await _through(partial(call, *args, **kwargs), self.here().running, _NO_TURN)
-
-    async def look(self, address: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        here = self.here()
-        turn = here.looks.awaited(Line(Lane.NEW, network(address)))
-        return await _through(partial(call, *args, **kwargs), here.looking, turn)
-
-    async def hash(self, line: Line, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        here = self.here()
-        return await _through(partial(call, *args, **kwargs), here.hashing, here.turns.awaited(line))
-
-
-async def _through(call: Callable[[], T], limiter: CapacityLimiter, turn: AbstractAsyncContextManager[None]) -> T:
-    """What `call` answers in a thread. Whoever is cancelled leaves at once, and the thread keeps its places until its end:
-    given to others while it waits for the database, they would let in any number of threads."""
-    begun = Event()
-
-    def work() -> T:
-        begun.set()
-        return call()
-
-    async def places() -> T:
-        async with turn:
-            return await to_thread.run_sync(work, limiter=limiter)
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return await places()  # trio, which waits for its threads
-    task = asyncio.ensure_future(places())
-    try:
-        await asyncio.wait((task,))
-    except asyncio.CancelledError:
-        if not begun.is_set():
-            task.cancel()
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody is left to hear of it
-        raise
-    return task.result()
 
 
 class AsyncTokenService:
@@ -140,7 +50,7 @@ class AsyncTokenService:
 
     def __init__(self, service: TokenService) -> None:
         self.sync = service
-        self._threads = threads = _Threads(_THREADS if service._storage.sqlite else POOL, service._core.logins)
+        self._threads = threads = Threads(_THREADS if service._storage.sqlite else POOL, service._core.logins)
         self.users = AsyncUsers(service.users, threads)
         self.clients = AsyncClients(service.clients, threads)
         self.keys = AsyncKeys(service.keys, threads)
@@ -329,13 +239,13 @@ class AsyncTokenService:
 
     async def close(self) -> None:
         """See TokenService.close."""
-        await _through(self.sync.close, CapacityLimiter(1), _NO_TURN)  # not behind calls that wait for the database
+        await self._threads.apart(self.sync.close)
 
 
 class AsyncUsers:
     """See admit.service.accounts.Users."""
 
-    def __init__(self, users: Users, threads: _Threads) -> None:
+    def __init__(self, users: Users, threads: Threads) -> None:
         self._users, self._threads = users, threads
 
     async def add(self, name: str, password: str | None = None, *, password_hash: str | None = None) -> User:
@@ -370,7 +280,7 @@ class AsyncUsers:
 class AsyncClients:
     """See admit.service.clients.Clients."""
 
-    def __init__(self, clients: Clients, threads: _Threads) -> None:
+    def __init__(self, clients: Clients, threads: Threads) -> None:
         self._clients, self._threads = clients, threads
 
     async def add(
@@ -424,7 +334,7 @@ class AsyncClients:
 class AsyncKeys:
     """See admit.service.keys.Keys."""
 
-    def __init__(self, keys: Keys, threads: _Threads) -> None:
+    def __init__(self, keys: Keys, threads: Threads) -> None:
         self._keys, self._threads = keys, threads
 
     async def list(self) -> list[SigningKey]:
@@ -463,7 +373,7 @@ class AsyncKeys:
 class AsyncTotp:
     """See admit.service.totp.Totp."""
 
-    def __init__(self, totp: Totp, threads: _Threads) -> None:
+    def __init__(self, totp: Totp, threads: Threads) -> None:
         self._totp, self._threads = totp, threads
 
     async def enroll(self, sub: str) -> Enrollment:
